@@ -1,0 +1,107 @@
+"""`results`: the runs that are stored, newest first."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from harness import paths
+from harness.report.columns import columns
+from harness.report.numbers import duration, number
+from harness.results.history import History
+from harness.results.times import parse_when, said
+
+_HEADINGS = ("run", "created (UTC)", "scenario", "device", "status", "verdict", "time", "key metric")
+_STATUSES = ("pending", "running", "completed", "failed", "skipped", "cancelled", "crashed")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints the runs that match; the exit code."""
+    options = _parse(argv)
+    history = History(paths.outputs())
+    try:
+        tell_recovered(history.recover())
+        found = history.index.find(
+            last=options.last,
+            since=options.since,
+            until=options.until,
+            status=options.status,
+            scenario=options.scenario,
+            device=options.device,
+            model=options.model,
+            tag=options.tag,
+        )
+    finally:
+        history.close()
+    if options.json:
+        print(json.dumps([{key: value for key, value in row.items() if key != "created"} for row in found], indent=2))
+    elif found:
+        print(columns(_HEADINGS, [_cells(row) for row in found]))
+    else:
+        print(f"no run matches in {history.runs}")
+    return 0
+
+
+def tell_recovered(manifests: Sequence[dict[str, Any]]) -> None:
+    """Says which runs were just found dead."""
+    for manifest in manifests:
+        print(
+            f"{manifest['run_id']} had lost its process and is now {manifest['status']}, "
+            f"after {manifest['completed_iterations']} iterations",
+            file=sys.stderr,
+        )
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness results",
+        description="Lists stored runs, newest first. Times are UTC, as typed and as shown.",
+        epilog="A time is an age (90m, 3h, 2d), a date (2026-11-22) or a date and time with or without a zone.",
+    )
+    parser.add_argument("--last", type=_count, default=20, metavar="N", help="at most N runs (default 20)")
+    parser.add_argument("--status", action="append", choices=_STATUSES, help="only runs that ended so; may be repeated")
+    parser.add_argument("--scenario", action="append", metavar="S", help="only this scenario; may be repeated")
+    parser.add_argument("--device", metavar="D", help="only this device")
+    parser.add_argument("--model", metavar="M", help="only this model")
+    parser.add_argument("--tag", metavar="T", help="only runs with this tag")
+    parser.add_argument("--from", dest="since", type=_since, metavar="TIME", help="only runs created then or later")
+    parser.add_argument(
+        "--to", dest="until", type=_until, metavar="TIME", help="only runs created before; a date counts whole"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    return parser.parse_args(argv)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a whole number from 1, found {text!r}")
+    return int(text)
+
+
+def _since(text: str) -> float:
+    return _when(text, end=False)
+
+
+def _until(text: str) -> float:
+    return _when(text, end=True)
+
+
+def _when(text: str, *, end: bool) -> float:
+    try:
+        return parse_when(text, end=end)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    metric = "-" if row["metric"] is None else f"{row['metric']} p50 {number(row['p50'])} {row['unit']} (n={row['n']})"
+    words = (
+        row["run_id"],
+        said(row["created_at"]),
+        row["scenario"],
+        row["device"],
+        row["status"],
+        row["verdict"] or "-",
+    )
+    return [*words, duration(row["duration_s"]), metric]

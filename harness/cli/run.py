@@ -1,0 +1,197 @@
+"""The verb `run`: compose, check, measure, report. The only place with a `hydra.main`, which sweeps go through."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.cli.arguments import Arguments, parse
+from harness.cli.preload import ALWAYS, guess
+from harness.engine.signals import CancelRequest, catching_signals
+from harness.errors import Cancelled, ConfigError, HarnessError, Problem
+from harness.process.launcher import Launcher
+
+if TYPE_CHECKING:  # composing costs 0.2 s of import, which the zygote spends importing what it needs
+    from harness.config.composed import Composed
+    from harness.engine.run import Ended, Engine
+
+SIGNATURES_S = 60.0  # for a user's module to be imported and its signatures read
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs what the overrides describe and gives the exit code.
+
+    Raises:
+        ConfigError: all problems of the configuration and of the arguments.
+        HarnessError: the run was refused, or could not be kept.
+    """
+    arguments = parse(words)
+    if arguments.help:
+        from harness.cli.verbs import usage
+
+        print(usage())
+        return 0
+    return measure(arguments, ["harness", *words])
+
+
+def measure(arguments: Arguments, command: Sequence[str]) -> int:
+    """Composes, checks and runs one job or all jobs of a sweep."""
+    cancel = CancelRequest()
+    try:
+        with catching_signals(cancel), Launcher() as launcher:
+            launcher.warm(guess(arguments.overrides, arguments.config_dirs))
+            return _compose_and_run(arguments, command, launcher, cancel)
+    finally:
+        cancel.close()
+
+
+def _compose_and_run(
+    arguments: Arguments, command: Sequence[str], launcher: Launcher, cancel: CancelRequest
+) -> int:
+    from harness.config.compose import compose_all
+
+    overrides = arguments.overrides + (["hydra.mode=MULTIRUN"] if arguments.multirun else [])
+    whole, jobs = compose_all(overrides, arguments.config_dirs)
+    path = [str(Path.cwd()), *(str(folder.resolve().parent) for folder in arguments.config_dirs)]
+    _check([whole] if whole.mode == "RUN" else [whole, *jobs], launcher, cancel, path)
+    if cancel.asked:
+        raise Cancelled
+    engine = _engine(launcher, cancel, command, path)
+    if whole.mode == "RUN":
+        return _single(engine, whole)
+    return _sweep(engine, whole, arguments)
+
+
+def _engine(launcher: Launcher, cancel: CancelRequest, command: Sequence[str], path: Sequence[str]) -> "Engine":
+    from harness.engine.run import Engine
+    from harness.paths import outputs
+    from harness.report.markdown import run_report
+    from harness.results.store import Store
+    from harness.track.progress import StepLines
+
+    store = Store(outputs())
+    for crashed in store.recover():
+        print(f"found a crashed run and marked it: {crashed['run_id']}", file=sys.stderr)
+    return Engine(launcher, store, cancel, run_report, command, path, [StepLines(sys.stderr)])
+
+
+def _check(composed: Sequence["Composed"], launcher: Launcher, cancel: CancelRequest, path: Sequence[str]) -> None:
+    """Holds everything against its schemas before anything runs.
+
+    Raises:
+        ConfigError: with all problems of all jobs, each once.
+    """
+    from harness.config.check import check
+    from harness.config.targets import undescribed
+    from harness.measure.catalogue import load_catalogue
+
+    unknown = sorted({target for one in composed for target in undescribed(one)})
+    described = _describe(unknown, launcher, cancel, path) if unknown else {}
+    problems: list[Problem] = []
+    for one in composed:
+        metrics = one.config.get("metrics")
+        problems += check(one, load_catalogue(metrics if _is_declared(metrics) else None), described)
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+
+
+def _is_declared(metrics: Any) -> bool:
+    """Whether the user's metrics have the shape of declarations; where not, the schema says so."""
+    allowed = {"unit", "kind", "better", "meaning"}
+    return isinstance(metrics, Mapping) and all(
+        isinstance(fields, Mapping) and "unit" in fields and set(fields) <= allowed for fields in metrics.values()
+    )
+
+
+def _describe(
+    targets: Sequence[str], launcher: Launcher, cancel: CancelRequest, path: Sequence[str]
+) -> Mapping[str, Any]:
+    """The signatures of a user's targets, read in a worker: the supervisor never imports them."""
+    from harness.engine.questions import ask
+
+    return ask(launcher, cancel, {"do": "describe_targets", "targets": list(targets)}, path, ALWAYS, SIGNATURES_S)
+
+
+def _single(engine: "Engine", composed: "Composed") -> int:
+    from harness.config.spec import RunSpec
+    from harness.report.console import print_run
+
+    ended = engine.run(RunSpec.from_composed(composed))
+    if ended.result is not None and ended.folder is not None:
+        print_run(ended.result, ended.folder)
+    if ended.exit_code == 2:
+        print(ended.message, file=sys.stderr)
+    return ended.exit_code
+
+
+@dataclass
+class _Sweep:
+    """What the jobs of the sweep that is running in this process share, and what came of them."""
+
+    engine: "Engine"
+    config_dirs: Sequence[Path]
+    deadline: float | None
+    ended: list["Ended"] = field(default_factory=list)
+
+    def job(self, config: Any) -> None:
+        """Runs one job; whatever happens becomes a row, since a raising job would end the sweep."""
+        from harness.config.compose import adopt
+        from harness.config.spec import RunSpec
+
+        spec = RunSpec.from_composed(adopt(config, self.config_dirs))
+        self.ended.append(self._outcome(spec))
+        ended = self.ended[-1]
+        said = (ended.result or {}).get("verdict", {}).get("level") or ended.message
+        print(f"[{len(self.ended)}] {ended.scenario}: {ended.status}: {said}", file=sys.stderr)
+
+    def _outcome(self, spec: Any) -> "Ended":
+        from harness.engine.run import Ended
+
+        if self.engine.cancel.asked:
+            return Ended(spec.scenario, "cancelled", 130, spec.overrides, message="cancelled before it ran")
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return Ended(spec.scenario, "skipped", 3, spec.overrides, message="the time of the suite was over")
+        try:
+            return self.engine.run(spec)
+        except HarnessError as error:
+            return Ended(spec.scenario, "failed", error.exit_code, spec.overrides, message=error.message)
+        except Cancelled:
+            return Ended(spec.scenario, "cancelled", 130, spec.overrides, message="cancelled before it ran")
+
+
+_running: _Sweep | None = None
+
+
+def _task(config: Any) -> None:
+    """What Hydra's launcher calls for each job."""
+    assert _running is not None
+    _running.job(config)
+
+
+def _sweep(engine: "Engine", whole: "Composed", arguments: Arguments) -> int:
+    """Hands the jobs to Hydra's launcher; the exit code is computed after it returns."""
+    global _running
+    import hydra
+
+    from harness.config.compose import rewrite
+    from harness.gates.verdict import suite_exit_code
+    from harness.paths import data
+    from harness.report.suite import print_ended
+
+    limit_s = whole.config.get("suite_timeout_s")
+    deadline = None if limit_s is None else time.monotonic() + float(limit_s)
+    _running = _Sweep(engine, arguments.config_dirs, deadline)
+    given = sys.argv
+    sys.argv = ["harness", *rewrite([*arguments.overrides, "hydra.mode=MULTIRUN"], arguments.config_dirs)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # an error of Hydra is ours to report, not its to print and exit
+    try:
+        hydra.main(version_base="1.3", config_path=str(data("conf")), config_name="config")(_task)()
+    finally:
+        sys.argv = given
+        sweep, _running = _running, None
+    name = whole.config.get("suite") or whole.config.get("experiment") or "sweep"
+    print_ended(sweep.ended, str(name))
+    return suite_exit_code([ended.exit_code for ended in sweep.ended])

@@ -1,0 +1,95 @@
+"""`show`: one stored run, as its report or as its documents."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import paths
+from harness.cli.results import tell_recovered
+from harness.report.columns import columns
+from harness.report.numbers import number
+from harness.results.history import History
+from harness.results.times import said
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints one run; the exit code.
+
+    Raises:
+        NotFound: no run, or more than one, is meant.
+        StoreLost: its documents cannot be read.
+    """
+    parser = argparse.ArgumentParser(prog="python -m harness show", description="Shows one stored run.")
+    parser.add_argument(
+        "run", nargs="?", default="last", help="a run id, its beginning, its last six digits, or `last`"
+    )
+    parser.add_argument("--json", action="store_true", help="the result document, or the manifest of a run without one")
+    options = parser.parse_args(argv)
+    history = History(paths.outputs())
+    try:
+        tell_recovered(history.recover())
+        run_id = history.find(options.run)
+        manifest, result = history.manifest(run_id), history.result(run_id)
+    finally:
+        history.close()
+    folder = history.runs / run_id
+    if options.json:
+        print(json.dumps(manifest if result is None else result, indent=2))
+        return 0
+    print(_origin(manifest))
+    print()
+    print(_report(folder, manifest, result))
+    if result is not None:
+        print(_against_baseline(result))
+    print(f"files: {folder}")
+    return 0
+
+
+def _origin(manifest: Mapping[str, Any]) -> str:
+    """Who ran what, when, where."""
+    status = manifest["status"]
+    facts = [
+        ["run", manifest["run_id"]],
+        ["status", status if manifest["verdict"] is None else f"{status}, verdict {manifest['verdict']}"],
+        ["created", f"{said(manifest['created_at'])} UTC"],
+        ["by", f"{manifest['user'] or 'unknown'} on {manifest['host']}"],
+        ["command", " ".join(manifest["command"])],
+    ]
+    return "\n".join(f"{name:<9}{value}" for name, value in facts)
+
+
+def _report(folder: Path, manifest: Mapping[str, Any], result: Mapping[str, Any] | None) -> str:
+    path = folder / "report.md"
+    if path.exists():
+        return path.read_text(encoding="utf-8")
+    if result is not None:
+        from harness.report.markdown import run_report  # late: the stored report is nearly always there
+
+        return run_report(result)
+    reason = manifest["reason"]
+    why = "" if reason is None else f" {reason['kind']}: {reason['message']}."
+    return (
+        f"No result: the run is {manifest['status']}.{why} Iterations measured: {manifest['completed_iterations']}.\n"
+    )
+
+
+def _against_baseline(result: Mapping[str, Any]) -> str:
+    """The run beside the committed baseline of its scenario and device: shown, and no verdict."""
+    from harness.results import baseline
+
+    path = baseline.path_of(baseline.folder(), result["scenario"], result["device"])
+    if not path.exists():
+        return f"No baseline for {result['scenario']} on {result['device']}.\n"
+    stored = baseline.load(path)
+    same = stored["host"]["fingerprint"] == baseline.fingerprint(result)["fingerprint"]
+    rows = []
+    for name, metric in result["metrics"].items():
+        if name in stored["metrics"]:
+            now, then = metric["statistics"]["p50"], stored["metrics"][name]["statistics"]["p50"]
+            change = f"{100 * (now - then) / abs(then):+.1f} %" if then else "-"
+            rows.append([name, metric["unit"], number(now), number(then), change])
+    where = "the same host" if same else f"another host ({stored['host']['name'] or 'unnamed'}), so not comparable"
+    table = columns(("metric", "unit", "p50", "baseline p50", "change"), rows)
+    return f"Baseline {stored['run_id']}, {where}; for information, not a verdict:\n{table}\n"

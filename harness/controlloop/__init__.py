@@ -1,0 +1,1 @@
+"""The training system under test, small and real: trainer, state, snapshots, rollback."""

@@ -1,0 +1,67 @@
+"""Faults of a training step that return: the step ends, and the state it leaves behind is really bad."""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from harness.config.ranges import Range
+
+if TYPE_CHECKING:
+    from harness.controlloop.trainer import Trainer
+
+FaultKind = Literal["nan_loss", "exception", "late_step"]
+
+
+class StepFault(RuntimeError):
+    """What the planned exception raises; told apart from an error that nobody planned."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultPlan:
+    """Which fault happens where; epochs and the steps in them are counted from 1."""
+
+    epoch: Annotated[int, Range(min=1)]
+    step: Annotated[int, Range(min=1)]
+    kind: FaultKind
+
+
+class Fault:
+    """A planned fault, which happens once in a training."""
+
+    def __init__(self, plan: FaultPlan, steps_per_epoch: int) -> None:
+        self.kind: FaultKind = plan.kind
+        self.at = (plan.epoch - 1) * steps_per_epoch + plan.step - 1
+        self.happened = False
+        self.extra_passes = 0
+
+    def due(self, step: int) -> bool:
+        """Whether the step with this index is the one."""
+        return not self.happened and step == self.at
+
+    def before_forward(self, trainer: "Trainer") -> None:
+        """`nan_loss`: one weight becomes NaN, as a flipped bit would make it; the loss follows by itself."""
+        self.happened = True
+        self.extra_passes = 0
+        if self.kind == "nan_loss":
+            with torch.no_grad():
+                next(reversed(list(trainer.model.parameters()))).view(-1)[0] = float("nan")
+
+    def after_update(self, trainer: "Trainer", batch: tuple[Tensor, Tensor], late_at_ns: int) -> None:
+        """`exception`: raised when the weights are new and the step is not counted. `late_step`: works past the deadline.
+
+        Raises:
+            StepFault: the planned exception.
+        """
+        if self.kind == "exception":
+            raise StepFault(f"planned at step {self.at}, after the update of the weights")
+        while self.kind == "late_step" and time.perf_counter_ns() <= late_at_ns:
+            trainer.backward(batch)  # real passes: they move batch norm's statistics and the random generators on
+            self.extra_passes += 1
+
+    def rewind(self) -> None:
+        """Plans it again, for the next training."""
+        self.happened = False
+        self.extra_passes = 0

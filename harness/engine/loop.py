@@ -1,0 +1,118 @@
+"""The measuring loop: warm-up, iterations, errors, cancel; between two clock readings there is only the work."""
+
+import gc
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.engine.runner import Context, Runner
+from harness.errors import BenchmarkFailed, StoreLost
+from harness.measure.samples import Flag, Phase, Word
+
+DURATION = "iteration.duration_ms"
+_ROOM = 1024  # records kept free ahead of an iteration, so that the file never grows inside a timed section
+
+# Plain integers: an IntEnum member costs three times as much as an index of the header.
+_CANCEL, _COUNT, _CAPACITY = int(Word.CANCEL), int(Word.COUNT), int(Word.CAPACITY)
+_ITERATION, _COMPLETED, _FAILED = int(Word.ITERATION), int(Word.COMPLETED), int(Word.FAILED)
+
+
+@dataclass
+class Tally:
+    """What the loop did: iterations tried, and those that failed."""
+
+    done: int = 0
+    failed: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run_phase(runner: Runner, context: Context, phase: Phase, count: int) -> Tally:
+    """Runs `count` iterations and records how long each took; a raising iteration is recorded and the next one runs.
+
+    Raises:
+        StoreLost: the samples cannot be kept.
+    """
+    context.phase = phase
+    context.samples.words[int(Word.PHASE)] = phase
+    gc.collect()
+    tally = Tally()
+    tag = context.samples.id_of(DURATION)
+    if phase != Phase.MEASURE:
+        tag |= Flag.WARMUP << 16
+    done = 0
+    while done < count:
+        done = iterate_until_error(runner, context, tag, done, count, tally)
+        if context.cancelled:
+            break
+    tally.done = done
+    return tally
+
+
+def iterate_until_error(runner: Runner, context: Context, tag: int, first: int, count: int, tally: Tally) -> int:
+    """The hot loop. One `try` around it costs nothing an iteration; it is left at an error and entered again."""
+    samples, clock, iterate = context.samples, time.perf_counter_ns, runner.iterate
+    add, words = samples.add, samples.words
+    index = first
+    try:
+        for index in range(first, count):
+            if words[_CANCEL]:
+                return index
+            context.iteration = index
+            words[_ITERATION] = index
+            started = clock()
+            extra = iterate(context)
+            ended = clock()
+            if samples.words is not words:
+                words = samples.words  # the file has grown and was mapped anew
+            add(tag | index << 32, ended, (ended - started) / 1e6)
+            if extra is not None:
+                _record_extra(context, extra)
+            words[_COMPLETED] = index + 1
+            if words[_COUNT] + _ROOM > words[_CAPACITY]:
+                samples.ensure(_ROOM)
+                words = samples.words
+    except StoreLost:
+        raise
+    except Exception as error:
+        _note_failure(context, tag, index, error, tally)
+        return index + 1
+    return count
+
+
+def _record_extra(context: Context, extra: Mapping[str, float]) -> None:
+    if not isinstance(extra, Mapping):
+        raise BenchmarkFailed(
+            f"iterate returned {type(extra).__name__}, not a mapping of metrics or None",
+            "return {'name': number, ...} with names declared under `metrics:`",
+        )
+    for name, value in extra.items():
+        if isinstance(value, bool) or not hasattr(value, "__float__"):
+            raise BenchmarkFailed(f"the metric {name!r} is {value!r}, not a number")
+        context.record(name, float(value))
+
+
+def _note_failure(context: Context, tag: int, index: int, error: Exception, tally: Tally) -> None:
+    samples = context.samples
+    samples.add(tag | Flag.FAILED << 16 | index << 32, time.perf_counter_ns(), 0.0)
+    words = samples.words
+    words[_COMPLETED] = index + 1
+    words[_FAILED] += context.phase == Phase.MEASURE
+    tally.failed += 1
+    details = describe_error(error, context.phase.name.lower(), index)
+    tally.errors.append(details)
+    if len(tally.errors) <= 20:  # a scenario that always raises must not flood the stream
+        context.event("iteration.failed", **{key: details[key] for key in ("type", "message", "traceback")})
+
+
+def describe_error(error: BaseException, phase: str, iteration: int | None) -> dict[str, Any]:
+    """An exception as it enters the result: where, which type, its text, and the end of its traceback."""
+    lines = traceback.format_exception(error)
+    return {
+        "phase": phase,
+        "iteration": iteration,
+        "type": type(error).__name__,
+        "message": str(error) or repr(error),
+        "traceback": "".join(lines)[-4000:],
+    }

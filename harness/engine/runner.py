@@ -1,0 +1,117 @@
+"""What can be measured, and what the engine gives to it."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from harness.errors import BenchmarkFailed
+from harness.measure.catalogue import Metric
+from harness.measure.samples import Flag, Phase, SampleFile, Word
+
+Emit = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass
+class Context:
+    """The engine's side of a run, as a Runner sees it.
+
+    `record` is for numbers and costs no system call; `event` is for what happens at most a few times a second.
+    """
+
+    samples: SampleFile
+    catalogue: Mapping[str, Metric]
+    emit: Emit
+    folder: Path
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+    deterministic: bool = False
+    deadline_ns: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    iteration: int = 0
+    phase: Phase = Phase.SETUP
+    _tags: dict[str, int] = field(default_factory=dict)
+    _outcome: Any = field(default_factory=sha256)
+    _fingerprinted: bool = False
+
+    def record(self, metric: str, value: float) -> None:
+        """Adds a sample of a declared metric to this iteration.
+
+        Raises:
+            BenchmarkFailed: the metric is declared neither in the catalogue nor under `metrics:`.
+        """
+        self._add(metric, value, Flag.SAMPLE)
+
+    def record_interval(self, metric: str, estimate: float, low: float, high: float) -> None:
+        """Adds a sample that is itself an estimate, with the bounds of its confidence interval."""
+        self._add(metric, estimate, Flag.SAMPLE)
+        self._add(metric, low, Flag.LOW)
+        self._add(metric, high, Flag.HIGH)
+
+    def _add(self, metric: str, value: float, flag: Flag) -> None:
+        tag = self._tags.get(metric)
+        if tag is None:
+            tag = self._tags[metric] = self._identify(metric)
+        if self.phase != Phase.MEASURE:
+            flag |= Flag.WARMUP
+        self.samples.add(tag | flag << 16 | self.iteration << 32, time.perf_counter_ns(), value)
+
+    def _identify(self, metric: str) -> int:
+        if metric not in self.catalogue:
+            from difflib import get_close_matches
+
+            near = get_close_matches(metric, self.catalogue, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise BenchmarkFailed(
+                f"the metric {metric!r} is not declared",
+                f"{hint}Declare it under `metrics:` in the scenario's YAML, as `{metric}: {{unit: ms, better: lower}}`",
+            )
+        return self.samples.id_of(metric)
+
+    def event(self, name: str, /, **attributes: Any) -> None:
+        """Tells the supervisor that something happened; values must be JSON."""
+        self.emit(name, {"iteration": self.iteration, "phase": self.phase.name.lower(), **attributes})
+
+    def fingerprint(self, data: bytes) -> None:
+        """Adds to the hash of the outcome (losses, tokens), which two runs of one configuration must share."""
+        if self.phase == Phase.MEASURE:
+            self._outcome.update(data)
+            self._fingerprinted = True
+
+    @property
+    def outcome(self) -> str | None:
+        """The hash over all fingerprints so far, None where the runner gave none."""
+        return str(self._outcome.hexdigest()) if self._fingerprinted else None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is to end; long iterations ask now and then."""
+        return bool(self.samples.words[Word.CANCEL])
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the run's time limit, None without one."""
+        return None if self.deadline_ns is None else (self.deadline_ns - time.monotonic_ns()) / 1e9
+
+    @property
+    def pid(self) -> int:
+        """The process that is measured, as evidence in events."""
+        return os.getpid()
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """One thing worth measuring. The engine times `iterate`; setup and teardown are free."""
+
+    def setup(self, context: Context) -> None:
+        """Builds everything that should not be timed."""
+
+    def iterate(self, context: Context) -> Mapping[str, float] | None:
+        """Does the work once; may return further declared metrics of this iteration."""
+
+    def teardown(self) -> None:
+        """Releases what `setup` took; called also after a failure or a cancel."""

@@ -1,0 +1,128 @@
+"""The measured process: builds the runner, runs the loop, says what happened, and ends."""
+
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from harness.engine import deterministic
+from harness.engine.loop import Tally, describe_error, run_phase
+from harness.engine.runner import Context, Runner
+from harness.errors import Cancelled, ConfigError, DeviceUnavailable, StoreLost
+from harness.measure.catalogue import load_catalogue
+from harness.measure.samples import Phase, SampleFile, Word
+from harness.process.channel import Channel
+
+
+def main(channel: Channel) -> int:
+    """Serves the supervisor's requests until one of them was to run; the exit code says only whether that ended well."""
+    signal.signal(signal.SIGTERM, _raise_cancelled)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while (request := channel.receive()) is not None:
+        if request["do"] == "describe_targets":
+            from harness.config.signature import describe_targets
+
+            channel.send({"kind": "targets", "schemas": describe_targets(request["targets"])})
+        elif request["do"] == "run":
+            return _run(channel, request)
+    return 0
+
+
+def _raise_cancelled(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: teardown must not be interrupted again
+    raise Cancelled
+
+
+def _run(channel: Channel, request: Mapping[str, Any]) -> int:
+    samples = SampleFile(Path(request["samples"]))
+    try:
+        outcome = _measure(channel, request, samples)
+    except Cancelled:
+        outcome = {"status": "cancelled"}
+    except (ConfigError, DeviceUnavailable) as error:
+        problems = [vars(problem) for problem in error.problems] if isinstance(error, ConfigError) else None
+        outcome = {"status": "refused", "message": error.message, "hint": error.hint, "problems": problems}
+    except Exception as error:
+        out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        outcome = {
+            "status": "failed",
+            "reason": "out_of_memory" if out_of_memory else "error",
+            "error": describe_error(error, Phase(samples.words[Word.PHASE]).name.lower(), None),
+            "store_lost": isinstance(error, StoreLost),
+        }
+    samples.words[int(Word.PHASE)] = Phase.DONE
+    channel.send({"kind": "outcome", **outcome})
+    return 0
+
+
+def _measure(channel: Channel, request: Mapping[str, Any], samples: SampleFile) -> dict[str, Any]:
+    from harness.config.build import build
+
+    config = request["config"]
+    affinity = config["affinity"]
+    deterministic.place(affinity["threads"], affinity["cpus"], affinity["nice"])
+    context = Context(
+        samples=samples,
+        catalogue=load_catalogue(config["metrics"]),
+        emit=lambda name, attributes: channel.send({"kind": "event", "name": name, "attributes": dict(attributes)}),
+        folder=Path(request["folder"]),
+        seed=config["seed"],
+        device=request["device"],
+        threads=affinity["threads"],
+        deterministic=config["deterministic"],
+        deadline_ns=time.monotonic_ns() + int(request["remaining_s"] * 1e9),
+        config=config,
+    )
+    samples.words[int(Word.PHASE)] = Phase.SETUP
+    _say_phase(channel, "setup")
+    runner = build(config["scenario"])
+    deterministic.seed_everything(config["seed"], config["deterministic"])
+    try:
+        runner.setup(context)
+        return _iterate(channel, runner, context, config["measure"])
+    finally:
+        context.phase = Phase.TEARDOWN
+        samples.words[int(Word.PHASE)] = Phase.TEARDOWN
+        runner.teardown()
+
+
+def _iterate(channel: Channel, runner: Runner, context: Context, measure: Mapping[str, Any]) -> dict[str, Any]:
+    _say_phase(channel, "warmup", iterations=measure["warmup"])
+    warmup = run_phase(runner, context, Phase.WARMUP, measure["warmup"])
+    tally = Tally()
+    if not context.cancelled:
+        _say_phase(channel, "measure", iterations=measure["iterations"])
+        tally = run_phase(runner, context, Phase.MEASURE, measure["iterations"])
+    status = "cancelled" if context.cancelled else "completed"
+    outcome = {
+        "status": status,
+        "outcome_digest": context.outcome,
+        "warmup": warmup.done,
+        "errors": (warmup.errors + tally.errors)[:100],
+        "torch": _torch_info(),
+    }
+    if status == "completed" and tally.done and tally.failed == tally.done:
+        outcome |= {"status": "failed", "reason": "error", "error": tally.errors[-1]}
+    return outcome
+
+
+def _say_phase(channel: Channel, phase: str, **attributes: Any) -> None:
+    channel.send({"kind": "phase", "phase": phase, **attributes})
+
+
+def _torch_info() -> dict[str, Any] | None:
+    """What only the process that ran torch knows; None where the work did not use it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "__version__"):
+        return None
+    cuda = torch.cuda.is_available()
+    return {
+        "version": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda,
+        "device_name": torch.cuda.get_device_name() if cuda else None,
+        "device_peak_mb": torch.cuda.max_memory_allocated() / 2**20 if cuda else None,
+    }

@@ -1,0 +1,1 @@
+"""The only room that forks, starts or kills processes."""

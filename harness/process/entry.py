@@ -1,0 +1,77 @@
+"""The first code of a worker: ties its output and its channel, then calls the function it was started for."""
+
+import importlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from harness.process.channel import Channel
+
+
+def run(request: dict[str, Any], descriptors: Sequence[int]) -> int:
+    """Ties descriptor 1 to standard output and error, makes a channel of descriptor 0, and runs the entry.
+
+    `request["start"]` of "fresh" replaces this process image by a new interpreter first (a fork of an interpreter in
+    which torch has bound its OpenMP runtime cannot load another one).
+    """
+    channel, output, *_ = descriptors
+    _tie_output(output)
+    if request.get("start") == "fresh":
+        os.set_inheritable(channel, True)
+        arguments = [sys.executable, "-m", "harness.process.entry", json.dumps(request), str(channel)]
+        os.execv(sys.executable, arguments)  # noqa: S606 - the same interpreter, no shell
+    return _call(request, Channel.from_descriptor(channel))
+
+
+def _tie_output(output: int) -> None:
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def _call(request: dict[str, Any], channel: Channel) -> int:
+    sys.path[:0] = [path for path in request.get("path", []) if path not in sys.path]
+    module, _, function = request["entry"].partition(":")
+    result = getattr(importlib.import_module(module), function)(channel)
+    return int(result or 0)
+
+
+def _portable_channel() -> Channel:
+    """Standard input and output as the channel, with what the work prints sent to standard error.
+
+    Where there is no fork, there is no parent-death signal either: the end of file on standard input, seen by a
+    thread of the channel, ends this process when the supervisor has gone.
+    """
+    reader, writer = os.dup(0), os.dup(1)
+    os.dup2(2, 1)
+    source, sink = os.pipe()
+
+    def forward() -> None:
+        while data := os.read(reader, 65536):
+            os.write(sink, data)
+        os._exit(75)
+
+    threading.Thread(target=forward, daemon=True, name="supervisor-watch").start()
+    return Channel(os.fdopen(source, "rb"), os.fdopen(writer, "wb", buffering=0))
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the entry in this fresh interpreter; the second argument is the channel's descriptor, absent if portable."""
+    request = json.loads(arguments[0])
+    channel = Channel.from_descriptor(int(arguments[1])) if len(arguments) > 1 else _portable_channel()
+    for module in request.get("preload", []):
+        importlib.import_module(module)
+    return _call(request, channel)
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

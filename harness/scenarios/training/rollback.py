@@ -1,0 +1,106 @@
+"""A step fails and the last good state is restored from memory: how long that takes, and whether it is really that state."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from harness.config.ranges import Range
+from harness.controlloop.data import Source
+from harness.controlloop.deadline import StepDeadline
+from harness.controlloop.faults import Fault, FaultPlan
+from harness.controlloop.loop import ControlLoop
+from harness.controlloop.reference import Reference, identical, packed, undisturbed
+from harness.controlloop.rollback import RestoreSettings, Rollback, SnapshotSettings
+from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
+from harness.engine.runner import Context
+from harness.errors import BenchmarkFailed
+from harness.scenarios.training.assembly import build_trainer, switches
+
+
+class RollbackTrain:
+    """One iteration is one whole training with one fault in it, compared loss by loss with an undisturbed one."""
+
+    def __init__(
+        self,
+        *,
+        model: ModelFactory,
+        data: Source,
+        epochs: Annotated[int, Range(min=1)],
+        steps: Annotated[int, Range(min=1)],
+        trainer: TrainerSettings,
+        snapshots: SnapshotSettings,
+        restore: RestoreSettings,
+        step_deadline: StepDeadline,
+        fault: FaultPlan,
+    ) -> None:
+        if fault.epoch > epochs or fault.step > steps:
+            raise BenchmarkFailed(
+                f"scenario.fault should lie within {epochs} epochs of {steps} steps. "
+                f"Found epoch {fault.epoch}, step {fault.step}.",
+                "change scenario.fault, scenario.epochs or scenario.steps",
+            )
+        self._model, self._data, self._settings = model, data, trainer
+        self._epochs, self._steps = epochs, steps
+        self._snapshots, self._restore = snapshots, restore
+        self._step_deadline, self._plan = step_deadline, fault
+
+    def setup(self, context: Context) -> None:
+        """Builds the training, runs it once undisturbed for the losses to compare with, calibrates the deadline."""
+        trainer = build_trainer(
+            context, self._model, self._data, self._settings, epochs=self._epochs, steps=self._steps
+        )
+        first = trainer.state.capture(trainer.state.new_arena())
+        self._reference = undisturbed(trainer, trainer.total_steps)
+        trainer.state.copy_back(first)
+        self._deadline_ms = self._calibrate(context, self._reference)
+        self._loop = self._build_loop(context, trainer)
+
+    def _calibrate(self, context: Context, reference: Reference) -> float:
+        deadline_ms = self._step_deadline.calibrate(reference.latencies_ms)
+        context.event(
+            "tolaria.step.deadline_calibrated", deadline_ms=round(deadline_ms, 3), steps=len(reference.latencies_ms)
+        )
+        return deadline_ms
+
+    def _build_loop(self, context: Context, trainer: Trainer) -> ControlLoop:
+        rollback = Rollback(
+            trainer.state,
+            self._snapshots,
+            self._restore,
+            context,
+            expected=self._reference.digests.__getitem__,
+        )
+        return ControlLoop(
+            trainer,
+            rollback,
+            context,
+            at_most=self._restore.at_most,
+            deadline_ms=self._deadline_ms,
+            fault=Fault(self._plan, self._steps),
+        )
+
+    def iterate(self, context: Context) -> Mapping[str, float]:
+        """Trains from the first state to the end, through the fault; what failed is counted also where it ends the training."""
+        self._loop.rewind()
+        try:
+            losses = self._loop.run()
+        except Exception:
+            for name, value in self._loop.counters().items():
+                context.record(name, value)
+            raise
+        context.fingerprint(packed(losses))
+        return self._loop.counters() | switches(self._settings) | self._compare(losses)
+
+    def _compare(self, losses: list[float]) -> dict[str, float]:
+        """The losses after the restore against those of the undisturbed training at the same steps."""
+        if not self._loop.rollback.restored:
+            raise BenchmarkFailed("the fault did not happen, or nobody noticed it: no state was restored")
+        since = min(done.to_step for done in self._loop.rollback.restored)
+        same = identical(losses[since:], self._reference.losses[since:])
+        return {
+            "tolaria.rollback.identical_losses": same,
+            "tolaria.rollback.diverged_losses": len(self._reference.losses) - since - same,
+            "tolaria.step.deadline_ms": self._deadline_ms,
+        }
+
+    def teardown(self) -> None:
+        """Nothing outlives the process."""

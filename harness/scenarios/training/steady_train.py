@@ -1,0 +1,49 @@
+"""Undisturbed training: how long epochs, steps and control hooks take when nothing goes wrong."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from harness.config.ranges import Range
+from harness.controlloop.data import Source
+from harness.controlloop.loop import ControlLoop
+from harness.controlloop.reference import packed
+from harness.controlloop.rollback import RestoreSettings, Rollback, SnapshotSettings
+from harness.controlloop.trainer import ModelFactory, TrainerSettings
+from harness.engine.runner import Context
+from harness.scenarios.training.assembly import build_trainer, switches
+
+
+class SteadyTrain:
+    """One iteration is one whole training from the same first state, with snapshots taken and none restored."""
+
+    def __init__(
+        self,
+        *,
+        model: ModelFactory,
+        data: Source,
+        epochs: Annotated[int, Range(min=1)],
+        steps: Annotated[int, Range(min=1)],
+        trainer: TrainerSettings,
+        snapshots: SnapshotSettings,
+        restore: RestoreSettings,
+    ) -> None:
+        self._model, self._data, self._settings = model, data, trainer
+        self._epochs, self._steps = epochs, steps
+        self._snapshots, self._restore = snapshots, restore
+
+    def setup(self, context: Context) -> None:
+        """Loads the data, builds the model, moves its state into the arena."""
+        trainer = build_trainer(
+            context, self._model, self._data, self._settings, epochs=self._epochs, steps=self._steps
+        )
+        rollback = Rollback(trainer.state, self._snapshots, self._restore, context)
+        self._loop = ControlLoop(trainer, rollback, context, at_most=self._restore.at_most)
+
+    def iterate(self, context: Context) -> Mapping[str, float]:
+        """Trains from the first state to the end."""
+        self._loop.rewind()
+        context.fingerprint(packed(self._loop.run()))
+        return self._loop.counters() | switches(self._settings)
+
+    def teardown(self) -> None:
+        """Nothing outlives the process."""
