@@ -2,25 +2,21 @@
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config.options import NOTHING, Folder, Groups, Option, folders, groups, missing
-from harness.paths import data
+from harness.config.options import NOTHING, Folder, Groups, Option, defaults, folders, groups, missing
 
 RUNNABLE = {"scenario": "scenarios", "suite": "suites", "experiment": "experiments"}
-_DEFAULT = re.compile(r"^  - (?:optional )?(\w+): ([\w${}]+)", re.MULTILINE)
-_COMMAND = re.compile(r":?\s+python -m harness.*")  # the command in a file's first comment is what the headings say
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints what there is; 2 where a group or a folder does not exist."""
     options = _parse(argv)
     searched = folders(options.config_dir)
-    problems = missing(searched)
+    problems = [str(problem) for problem in missing(searched)]
     found = groups([folder for folder in searched if folder.path.is_dir()])
     unknown = [group for group in options.group if group not in found]
     if unknown:
@@ -51,27 +47,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def defaults() -> dict[str, str]:
-    """The option of every group that holds where none is named, as config.yaml has it."""
-    text = (data("conf") / "config.yaml").read_text(encoding="utf-8")
-    return {group: option for group, option in _DEFAULT.findall(text) if option not in ("null", NOTHING)}
-
-
 def _offered(options: dict[str, Option]) -> list[Option]:
     return [option for name, option in sorted(options.items()) if name != NOTHING]
 
 
-def about(option: Option) -> str:
-    """What an option is, in one line."""
-    return _COMMAND.sub("", option.description)
-
-
 def _sections(wanted: Groups, searched: Sequence[Folder], *, in_full: bool) -> list[str]:
-    sections = [
-        _described(group, options, RUNNABLE.get(group, group))
-        for group, options in wanted.items()
-        if in_full or group in RUNNABLE
-    ]
+    first = [*(group for group in RUNNABLE if group in wanted), *(group for group in wanted if group not in RUNNABLE)]
+    full = [group for group in first if in_full or group in RUNNABLE]
+    sections = [_described(group, wanted[group], RUNNABLE.get(group, group)) for group in full]
     others = {group: options for group, options in wanted.items() if group not in RUNNABLE}
     if others and not in_full:
         sections.append(_brief(others))
@@ -86,7 +69,7 @@ def _described(group: str, options: dict[str, Option], heading: str) -> str:
     width = max((len(option.name) for option in offered), default=0)
     chosen = defaults().get(group)
     lines = [
-        f"  {option.name:<{width}}  {about(option)}"
+        f"  {option.name:<{width}}  {option.description}"
         + (" (default)" if option.name == chosen else "")
         + ("" if option.shipped else f" [{option.shown}]")
         for option in offered
@@ -122,7 +105,7 @@ def _document(wanted: Groups, searched: Sequence[Folder]) -> dict[str, Any]:
             group: [
                 {
                     "name": option.name,
-                    "description": about(option),
+                    "description": option.description,
                     "file": str(option.path),
                     "shipped": option.shipped,
                     "default": chosen.get(group) == option.name,

@@ -1,9 +1,10 @@
 """The verb `run`: compose, check, measure, report. The only place with a `hydra.main`, which sweeps go through."""
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,30 +40,49 @@ def main(words: Sequence[str]) -> int:
 
 def measure(arguments: Arguments, command: Sequence[str]) -> int:
     """Composes, checks and runs one job or all jobs of a sweep."""
+    with launching(guess(arguments.overrides, arguments.config_dirs)) as (launcher, cancel):
+        from harness.config.compose import compose_all
+
+        overrides = arguments.overrides + (["hydra.mode=MULTIRUN"] if arguments.multirun else [])
+        whole, jobs = compose_all(overrides, arguments.config_dirs)
+        path = import_path(arguments.config_dirs)
+        if whole.mode == "RUN":
+            return single(whole, launcher, cancel, command, path)
+        _check([whole, *jobs], launcher, cancel, path)
+        return _sweep(_engine(launcher, cancel, command, path), whole, arguments)
+
+
+@contextlib.contextmanager
+def launching(preload: Sequence[str]) -> Iterator[tuple[Launcher, CancelRequest]]:
+    """A warm launcher and a cancel request that SIGINT and SIGTERM ask; everything is ended with the block."""
     cancel = CancelRequest()
     try:
         with catching_signals(cancel), Launcher() as launcher:
-            launcher.warm(guess(arguments.overrides, arguments.config_dirs))
-            return _compose_and_run(arguments, command, launcher, cancel)
+            launcher.warm(preload)
+            yield launcher, cancel
     finally:
         cancel.close()
 
 
-def _compose_and_run(
-    arguments: Arguments, command: Sequence[str], launcher: Launcher, cancel: CancelRequest
-) -> int:
-    from harness.config.compose import compose_all
+def import_path(config_dirs: Sequence[Path]) -> list[str]:
+    """Where a user's modules are looked for: the current folder, and the parent of each folder of YAML."""
+    return [str(Path.cwd()), *(str(folder.resolve().parent) for folder in config_dirs)]
 
-    overrides = arguments.overrides + (["hydra.mode=MULTIRUN"] if arguments.multirun else [])
-    whole, jobs = compose_all(overrides, arguments.config_dirs)
-    path = [str(Path.cwd()), *(str(folder.resolve().parent) for folder in arguments.config_dirs)]
-    _check([whole] if whole.mode == "RUN" else [whole, *jobs], launcher, cancel, path)
-    if cancel.asked:
-        raise Cancelled
-    engine = _engine(launcher, cancel, command, path)
-    if whole.mode == "RUN":
-        return _single(engine, whole)
-    return _sweep(engine, whole, arguments)
+
+def single(
+    composed: "Composed", launcher: Launcher, cancel: CancelRequest, command: Sequence[str], path: Sequence[str]
+) -> int:
+    """Checks, runs and reports one job, and gives its exit code."""
+    from harness.config.spec import RunSpec
+    from harness.report.console import print_run
+
+    _check([composed], launcher, cancel, path)
+    ended = _engine(launcher, cancel, command, path).run(RunSpec.from_composed(composed))
+    if ended.result is not None and ended.folder is not None:
+        print_run(ended.result, ended.folder)
+    if ended.exit_code == 2:
+        print(ended.message, file=sys.stderr)
+    return ended.exit_code
 
 
 def _engine(launcher: Launcher, cancel: CancelRequest, command: Sequence[str], path: Sequence[str]) -> "Engine":
@@ -94,6 +114,8 @@ def _check(composed: Sequence["Composed"], launcher: Launcher, cancel: CancelReq
     for one in composed:
         metrics = one.config.get("metrics")
         problems += check(one, load_catalogue(metrics if _is_declared(metrics) else None), described)
+    if cancel.asked:
+        raise Cancelled
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
 
@@ -113,18 +135,6 @@ def _describe(
     from harness.engine.questions import ask
 
     return ask(launcher, cancel, {"do": "describe_targets", "targets": list(targets)}, path, ALWAYS, SIGNATURES_S)
-
-
-def _single(engine: "Engine", composed: "Composed") -> int:
-    from harness.config.spec import RunSpec
-    from harness.report.console import print_run
-
-    ended = engine.run(RunSpec.from_composed(composed))
-    if ended.result is not None and ended.folder is not None:
-        print_run(ended.result, ended.folder)
-    if ended.exit_code == 2:
-        print(ended.message, file=sys.stderr)
-    return ended.exit_code
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 # verb: (module, what it does). The order is that of the help text.
 VERBS = {
-    "run": ("harness.cli.run", "measure, judge and store: scenario=NAME [key=value …]; -m sweeps over comma-separated values"),
+    "run": ("harness.cli.run", "measure, judge and store: scenario=NAME [key=value …]; -m sweeps over a,b,c"),
     "list": ("harness.cli.list", "what can be run: scenarios, suites and the options of every group"),
     "describe": ("harness.cli.describe", "the knobs of one scenario: describe scenario=NAME"),
     "results": ("harness.cli.results", "the runs so far, newest last; filters by status, scenario, date, tag"),

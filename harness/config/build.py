@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf.errors import OmegaConfBaseException
 
 from harness.engine.runner import Runner
 from harness.errors import ConfigError, Problem
@@ -28,7 +29,7 @@ def build(node: Mapping[str, Any]) -> Runner:
     dotted = node.get("_target_")
     if not isinstance(dotted, str):
         raise ConfigError([Problem("scenario._target_", "must be given", "name a class or a function")])
-    make = _instantiate({"_convert_": "all", **_literal(node)}, dotted)
+    make = _instantiate({"_convert_": "all", **_literal(dict(node))}, dotted)
     target = make.func
     if not isinstance(target, type):
         return _function_runner(make)
@@ -47,12 +48,19 @@ def build(node: Mapping[str, Any]) -> Runner:
 
 
 def _literal(value: Any) -> Any:
-    """The same with every `${` escaped: what is resolved already, as a variable of a shell, must stay as it is."""
+    """The same with every `${` escaped: what is resolved already, as a variable of a shell, must stay as it is.
+
+    Twice, because Hydra resolves the whole node and then each value of it.
+    """
     if isinstance(value, Mapping):
         return {key: _literal(below) for key, below in value.items()}
     if isinstance(value, list | tuple):
         return [_literal(below) for below in value]
-    return _INTERPOLATION.sub(r"\1\1\\${", value) if isinstance(value, str) else value
+    return _escaped(_escaped(value)) if isinstance(value, str) else value
+
+
+def _escaped(text: str) -> str:
+    return _INTERPOLATION.sub(r"\1\1\\${", text)
 
 
 def _instantiate(node: dict[str, Any], dotted: str) -> Any:
@@ -60,7 +68,7 @@ def _instantiate(node: dict[str, Any], dotted: str) -> Any:
         return instantiate(node, _partial_=True)
     except InstantiationException as error:
         raise ConfigError([_refusal(error)]) from error
-    except TypeError as error:
+    except (TypeError, OmegaConfBaseException) as error:
         raise ConfigError([Problem("scenario", f"{dotted} cannot be built: {error}")]) from error
 
 
@@ -68,11 +76,11 @@ def _refusal(error: InstantiationException) -> Problem:
     """Hydra's message on one line, with the path of the node and the exception behind it."""
     text = str(error)
     inner = _FULL_KEY.search(text)
-    message = _FULL_KEY.sub("", text).replace(_ADVICE, "").replace("\n", " ")
     cause = error.__cause__
+    message = _FULL_KEY.sub("", text).replace(_ADVICE, "")
     if cause is not None and repr(cause) not in text:
         message = f"{message} ({type(cause).__name__}: {cause})"
-    return Problem(f"scenario.{inner[1]}" if inner else "scenario", message)
+    return Problem(f"scenario.{inner[1]}" if inner else "scenario", " ".join(message.split()))
 
 
 def _function_runner(call: Callable[..., Any]) -> Runner:

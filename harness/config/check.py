@@ -3,15 +3,16 @@
 import functools
 import json
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.config import crossrules, hints
 from harness.config.composed import Composed
 from harness.config.locate import Locator
+from harness.config.parameters import target_findings
 from harness.config.redact import redact_problems, secrets_of
 from harness.config.sentences import MISSING, Finding, findings
-from harness.config.targets import Schemas, target_findings
+from harness.config.targets import Schemas
 from harness.errors import Problem
 from harness.paths import data
 
@@ -30,13 +31,18 @@ def check(composed: Composed, catalogue: Container[str], target_schemas: Schemas
     the parameters of these targets are not checked.
     """
     crossing = list(crossrules.findings(composed, catalogue))
-    explained = {one.keys for one in crossing}  # these rules know more than the schema and say it better
-    found = [one for one in findings(config_schema(), composed.config) if one.keys not in explained]
-    found += [*target_findings(composed, target_schemas or {}), *crossing]
+    found = _first_by_key(crossing, findings(config_schema(), composed.config))
+    found = _first_by_key(found, target_findings(composed, target_schemas or {}))
     locator = Locator(composed)
     problems = [*composed.problems, *crossrules.file_problems(composed)]
     problems += [_problem(one, locator) for one in found if not composed.is_unresolved(one.keys)]
     return redact_problems(list(dict.fromkeys(problems)), secrets_of(composed.config, os.environ))
+
+
+def _first_by_key(known: Sequence[Finding], more: Iterable[Finding]) -> list[Finding]:
+    """What is known, and what is said of other keys: one mistake, one message, by the rule that knows most of it."""
+    explained = {one.keys for one in known}
+    return [*known, *(one for one in more if one.keys not in explained)]
 
 
 def _problem(finding: Finding, locator: Locator) -> Problem:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -102,7 +103,8 @@ def rewrite(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> list[
 def adopt(config: DictConfig, config_dirs: Sequence[Path] = ()) -> Composed:
     """The same for a configuration that Hydra composed itself, inside a job that `hydra.main` started."""
     composer = Composer.over(config_dirs)
-    given = composer.read(list(HydraConfig.get().overrides.task))
+    task: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    given = composer.read([text.removeprefix("++") for text in task])  # as it was typed
     whole = config.copy()
     OmegaConf.set_struct(whole, False)
     whole["hydra"] = {"runtime": {"choices": dict(HydraConfig.get().runtime.choices)}, "mode": None}
@@ -202,12 +204,20 @@ class Composer:
             try:
                 return Loaded(self._run_hydra(items), problems, dropped)
             except Exception as error:  # of Hydra, OmegaConf, YAML, the file system, and RecursionError
-                guilty = self._guilty(items)
-                problems.append(failures.of_composition(error, self._files(guilty), self.groups, self.searched))
+                unreadable = {id(item): problem for item in items if (problem := self._unreadable(item))}
+                guilty = [item for item in items if id(item) in unreadable] or self._guilty(items)
+                problems += unreadable.values() or [self._explain(error, guilty)]
                 if not items:
                     return Loaded(None, problems, dropped)
                 dropped += guilty
                 items = [item for item in items if item not in guilty]
+
+    def _unreadable(self, item: Item) -> Problem | None:
+        files = self._files([item])
+        return failures.of_reading(files[0], self.searched) if files else None
+
+    def _explain(self, error: Exception, guilty: Sequence[Item]) -> Problem:
+        return failures.of_composition(error, self._files(guilty), self.groups, self.searched)
 
     def _run_hydra(self, items: Sequence[Item]) -> DictConfig:
         lines = [*self.search_path(), *(item.rewritten for item in items)]

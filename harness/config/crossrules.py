@@ -91,9 +91,8 @@ def _device(config: Mapping[str, Any]) -> Iterator[Finding]:
 def _scenario_package(config: Mapping[str, Any]) -> Iterator[Finding]:
     node = config.get("scenario")
     if isinstance(node, Mapping) and "_target_" not in node and isinstance(node.get("scenario"), Mapping):
-        yield Finding(
-            ("scenario", "scenario"), "stands one level too deep", "start the file with `# @package _global_`"
-        )
+        message = "must be given; it stands one level too deep, as scenario.scenario"
+        yield Finding(("scenario", "_target_"), message, "line 1 of the file must be `# @package _global_`")
 
 
 def file_problems(composed: Composed) -> list[Problem]:

@@ -23,24 +23,40 @@ def shown_path(path: Path, searched: Sequence[Folder]) -> str:
     return str(path)
 
 
-def of_composition(error: BaseException, files: Sequence[Path], groups: Groups, searched: Sequence[Folder]) -> Problem:
-    """The problem behind an exception of Hydra; `files` are those of the options that could not be composed."""
-    place = shown_path(files[0], searched) if files else "conf/config.yaml"
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        named = Path(mark.name)
-        where = f"{shown_path(named, searched) if named.is_absolute() else place}:{mark.line + 1}:{mark.column + 1}"
+def of_reading(path: Path, searched: Sequence[Folder]) -> Problem | None:
+    """Why a file cannot be read as YAML; None where it can."""
+    place = shown_path(path, searched)
+    try:
+        yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
         context = f" ({error.context})" if error.context else ""
-        return Problem(where, f"cannot be read as YAML: {error.problem}{context}", _yaml_hint(error))
+        return Problem(_at(place, error), f"cannot be read as YAML: {error.problem}{context}", _yaml_hint(error))
+    except UnicodeDecodeError as error:
+        return Problem(place, f"is not UTF-8 text: {error.reason} at byte {error.start}", "save it as UTF-8")
+    except (OSError, yaml.YAMLError) as error:
+        return Problem(place, f"cannot be read: {' '.join(str(error).split())}")
+    return None
+
+
+def _at(place: str, error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark
+    return place if mark is None else f"{place}:{mark.line + 1}:{mark.column + 1}"
+
+
+def of_composition(error: Exception, files: Sequence[Path], groups: Groups, searched: Sequence[Folder]) -> Problem:
+    """The problem behind an exception of Hydra; `files` are those of the options that could not be composed."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark and Path(error.problem_mark.name).is_file():
+        unreadable = of_reading(Path(error.problem_mark.name), searched)
+        if unreadable is not None:
+            return unreadable
+    place = shown_path(files[0], searched) if files else "conf/config.yaml"
     if isinstance(error, RecursionError):
         return Problem(f"{place}:{_line_of(files, 'defaults')}", "its defaults list includes itself, by way of others")
-    if isinstance(error, UnicodeDecodeError):
-        return Problem(place, f"is not UTF-8 text: {error.reason} at byte {error.start}", "save it as UTF-8")
     text = str(error).strip()
     if missing := _NOT_FOUND.search(text):
         return _of_missing(missing[1], text, place, files, groups)
     if text.startswith(("Too many components", "Expected header format")):
-        return Problem(f"{place}:1", "the package header must be `# @package _global_`", "")
+        return Problem(f"{place}:1", "the package header must be `# @package _global_`")
     cause = error.__cause__
     message = " ".join(f"{text} {cause if cause is not None else ''}".split())
     return Problem(place, f"cannot be composed: {message or type(error).__name__}")

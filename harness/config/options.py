@@ -4,6 +4,7 @@ Neither YAML nor Hydra is imported here, because `list` must answer within a few
 """
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from harness.paths import data
 
 ENVIRONMENT = "HARNESS_CONFIG_DIR"
 NOT_GROUPS = frozenset({"metrics"})  # the catalogue lies in conf/ too, and is read by path instead of being chosen
+_DEFAULT = re.compile(r"^  - (?:optional )?(\w+): ([\w${}]+)", re.MULTILINE)
+_COMMAND = re.compile(r":?\s+python -m harness.*")  # a listing's heading says it already
 NOTHING = "none"  # `scenario: none` is Hydra's way to say that no scenario was chosen
 
 
@@ -38,8 +41,8 @@ class Option:
 
     @property
     def description(self) -> str:
-        """The first sentence of comment at the top of the file, empty where there is none."""
-        return first_comment(self.path)
+        """What the file says about itself in its first line of comment, empty where it says nothing."""
+        return _COMMAND.sub("", first_comment(self.path))
 
 
 Groups = dict[str, dict[str, Option]]
@@ -86,6 +89,12 @@ def groups(searched: Sequence[Folder]) -> Groups:
             else:
                 options[relative.stem] = Option(**(vars(first) | {"shadowed": (*first.shadowed, shown)}))
     return found
+
+
+def defaults() -> dict[str, str]:
+    """The option of every group that holds where none is named, as config.yaml has it."""
+    text = (data("conf") / "config.yaml").read_text(encoding="utf-8")
+    return {group: option for group, option in _DEFAULT.findall(text) if option not in ("null", NOTHING)}
 
 
 def first_comment(path: Path) -> str:

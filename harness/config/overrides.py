@@ -192,6 +192,9 @@ def put(config: DictConfig, item: Item) -> Problem | None:
     """Sets or deletes one value in place, in the way in which Hydra treats `++key=value` and `~key`."""
     key, place = item.parsed.key_or_group, f"override {item.typed}"
     try:
+        if (elsewhere := _reference_above(config, key)) is not None:
+            above, expression, instead = elsewhere
+            return Problem(place, f"{key}: {above} is {expression}", f"set {instead}={item.typed.partition('=')[2]}")
         if not item.parsed.is_delete():
             OmegaConf.update(config, key, item.parsed.value(), merge=True, force_add=True)
             return None
@@ -200,11 +203,22 @@ def put(config: DictConfig, item: Item) -> Problem | None:
         with open_dict(config):
             del container[last]
     except Exception as error:  # OmegaConf raises Python's own errors too, as for an index that is no number
-        reason = str(error).strip().split("\n")[0]
-        what = (
-            f"{key}: cannot be deleted, it is not there"
-            if item.parsed.is_delete()
-            else f"{key}: cannot be set: {reason}"
-        )
-        return Problem(place, what)
+        if item.parsed.is_delete():
+            return Problem(place, f"{key}: cannot be deleted, it is not there")
+        return Problem(place, f"{key}: cannot be set: {str(error).strip().partition(chr(10))[0]}")
+    return None
+
+
+def _reference_above(config: DictConfig, key: str) -> tuple[str, str, str] | None:
+    """Where a key leads through `${other}`: setting it would replace the reference instead of what it names."""
+    node: Any = config
+    parts = key.split(".")
+    for at, part in enumerate(parts[:-1]):
+        if not isinstance(node, DictConfig) or part not in node.keys():  # noqa: SIM118 - `in node` would resolve it
+            return None
+        if OmegaConf.is_interpolation(node, part):
+            expression = str(OmegaConf.to_container(node, resolve=False)[part])  # type: ignore[index,call-overload]
+            named = expression.removeprefix("${").removesuffix("}")
+            return ".".join(parts[: at + 1]), expression, ".".join([named, *parts[at + 1 :]])
+        node = node[part]
     return None

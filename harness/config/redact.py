@@ -43,11 +43,12 @@ _HEADER = re.compile(
     r"(?i)(?P<name>authorization[\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic|digest|token)\s+)?[^\s\"',}]+"
 )
 _BEARER = re.compile(r"(?i)(?P<scheme>\bbearer\s+)[A-Za-z0-9._~+/=-]{6,}")
-_PAIR = re.compile(
-    r"(?P<key>[\w.-]+)(?P<between>[\"']?\s*[=:]\s*)(?P<value>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&}\]\"']+)"
-)
+_KEY = re.compile(r"(?P<name>[\w.-]+)[\"']?\s*[=:]\s*")
+_VALUE = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&}\]\"']+")
+_OVERRIDE = re.compile(r"(?s)(?P<head>(?:override )?[+~-]*(?P<name>[\w./@-]+)=).+")
+_MASKED = re.compile(r"[\"']?\[redacted")
 _FLAG = re.compile(r"--?[A-Za-z][\w-]*")
-_FLAG_IN_TEXT = re.compile(r"(?P<flag>(?<!\S)--[A-Za-z][\w-]*)(?P<between>\s+)(?P<value>[^\s-]\S*)")
+_FLAG_AND_VALUE = re.compile(r"(?P<name>(?<!\S)--[A-Za-z][\w-]*)(?P<between>\s+)[^\s-]\S*")
 
 
 def is_secret_name(name: str) -> bool:
@@ -129,19 +130,31 @@ def _sequence(values: list[Any] | tuple[Any, ...], secrets: Set[str]) -> list[An
 def _text(text: str, secrets: Set[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
+    override = _OVERRIDE.fullmatch(text)
+    if override and is_secret_name(override["name"]):
+        return f"{override['head']}{MASK}"
     text = _URL.sub(lambda url: f"{url['scheme']}{MASK}@", text)
     text = _HEADER.sub(lambda header: f"{header['name']}{MASK}", text)
     text = _BEARER.sub(lambda bearer: f"{bearer['scheme']}{MASK}", text)
-    text = _FLAG_IN_TEXT.sub(_mask_if_secret, text)
-    return _PAIR.sub(_mask_if_secret, text)
+    text = _FLAG_AND_VALUE.sub(_mask_flag, text)
+    return _mask_pairs(text)
 
 
-def _mask_if_secret(pair: re.Match[str]) -> str:
-    name, between, value = pair.groups()
-    if not is_secret_name(name) or value.strip("\"'").startswith(MASK.rstrip("]")):
-        return pair[0]
-    quote = value[0] if value[0] in "\"'" else ""
-    return f"{name}{between}{quote}{MASK}{quote}"
+def _mask_flag(flag: re.Match[str]) -> str:
+    return f"{flag['name']}{flag['between']}{MASK}" if is_secret_name(flag["name"]) else flag[0]
+
+
+def _mask_pairs(text: str) -> str:
+    """The text with the value behind every secret name masked, also of names inside a quoted value."""
+    parts, at = [], 0
+    for key in _KEY.finditer(text):
+        value = _VALUE.match(text, key.end())
+        if value is None or key.start() < at or not is_secret_name(key["name"]) or _MASKED.match(value[0]):
+            continue
+        quote = value[0][0] if value[0][0] in "\"'" else ""
+        parts += [text[at : key.end()], f"{quote}{MASK}{quote}"]
+        at = value.end()
+    return "".join([*parts, text[at:]])
 
 
 def redact_problems(problems: list[Problem], secrets: Set[str]) -> list[Problem]:

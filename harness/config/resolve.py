@@ -119,7 +119,7 @@ class _Walk:
         if isinstance(error, InterpolationKeyError):
             name = (_QUOTED.search(text) or ["", raw])[1]
             return self._issue(keys, f"{raw} names {name!r}, which is not there", hints.did_you_mean(name, self.known))
-        if isinstance(error, RecursionError):
+        if isinstance(error, RecursionError) or "Recursive interpolation" in text:
             return self._issue(keys, f"{raw} refers to itself")
         if isinstance(error, UnsupportedInterpolationType | GrammarParseError):
             return self._issue(keys, f"{raw} cannot be read: {text}")

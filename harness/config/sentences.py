@@ -8,17 +8,7 @@ from jsonschema import Draft202012Validator, validators
 
 from harness.config import hints
 from harness.config.composed import Keys
-
-TYPES = {
-    "integer": "a whole number",
-    "number": "a number",
-    "string": "text",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "a mapping",
-    "null": "null",
-}
-BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+from harness.config.schemawords import BOUNDS, either, named, types_of, words
 
 
 def _is_integer(_: Any, value: object) -> bool:
@@ -50,40 +40,6 @@ def findings(schema: Mapping[str, Any], value: Any, keys: Keys = ()) -> list[Fin
 MISSING = "must be given"
 
 
-def words(schema: Mapping[str, Any]) -> str:
-    """What a schema asks for, in a few words: `a whole number >= 1 or null`."""
-    if "const" in schema:
-        return hints.shown(schema["const"])
-    if "enum" in schema:
-        return "one of " + ", ".join(str(hints.plain(choice)) for choice in schema["enum"])
-    if "anyOf" in schema:
-        return _either([words(branch) for branch in schema["anyOf"]])
-    kinds = _types(schema)
-    bounds = " and ".join(f"{sign} {schema[key]}" for key, sign in BOUNDS.items() if key in schema)
-    named = [_named(kind, schema, bounds) for kind in kinds]
-    return _either(named) if named else "anything"
-
-
-def _named(kind: str, schema: Mapping[str, Any], bounds: str) -> str:
-    if kind in ("integer", "number") and bounds:
-        return f"{TYPES[kind]} {bounds}"
-    if kind == "string" and "format" in schema:
-        return f"a {schema['format']}"
-    if kind == "array" and isinstance(schema.get("items"), Mapping) and schema["items"]:
-        return f"a list, each {words(schema['items'])}"
-    return TYPES[kind]
-
-
-def _types(schema: Mapping[str, Any]) -> list[str]:
-    kinds = schema.get("type", [])
-    return [kinds] if isinstance(kinds, str) else list(kinds)
-
-
-def _either(parts: Sequence[str]) -> str:
-    unique = list(dict.fromkeys(parts))
-    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} or {unique[-1]}"
-
-
 def _explain(error: Any, prefix: Keys) -> Iterator[Finding]:
     keys = (*prefix, *(str(step) for step in error.absolute_path))
     value, rule = error.instance, error.validator_value
@@ -93,7 +49,7 @@ def _explain(error: Any, prefix: Keys) -> Iterator[Finding]:
         case "required":
             yield from (Finding((*keys, name), MISSING) for name in rule if name not in value)
         case "type":
-            kinds = _either([_named(kind, error.schema, "") for kind in _types(error.schema)])
+            kinds = either([named(kind, error.schema, "") for kind in types_of(error.schema)])
             yield Finding(keys, f"must be {kinds}, {hints.found(value)}", _type_hint(error))
         case "enum" | "const":
             yield _choice(keys, [rule] if error.validator == "const" else rule, value)
@@ -143,7 +99,7 @@ def _choice(keys: Keys, choices: Sequence[Any], value: Any) -> Finding:
 
 
 def _type_hint(error: Any) -> str:
-    kinds, value = _types(error.schema), error.instance
+    kinds, value = types_of(error.schema), error.instance
     if "array" in kinds and isinstance(value, str | int | float) and not isinstance(value, bool):
         return f"for a list of one write [{hints.plain(value)}]"
     if "string" in kinds and isinstance(value, bool | int | float):

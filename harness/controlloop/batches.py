@@ -1,6 +1,7 @@
 """Batches in a seeded order whose position can be saved and taken back."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,9 +12,8 @@ from harness.errors import BenchmarkFailed
 _PASS_STRIDE = 1_000_003  # a prime, so that the seeds of neighbouring trainings do not meet in neighbouring passes
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where the reading stands. `order` is never written to, so a position is three references, whatever the data's size."""
+class Position(NamedTuple):
+    """Where the reading stands; `order` is never written to, so a position is three references whatever the data."""
 
     passes: int
     cursor: int
@@ -40,7 +40,7 @@ class Batches:
                 "lower scenario.trainer.batch_size, or make the data larger",
             )
         self._generator = torch.Generator()
-        self._passes, self._cursor, self._order = 0, 0, self._order_of(0)
+        self.position = Position(0, 0, self._order_of(0))
 
     def _order_of(self, passes: int) -> Tensor:
         self._generator.manual_seed(self.seed * _PASS_STRIDE + passes)
@@ -48,18 +48,17 @@ class Batches:
 
     def take(self) -> tuple[Tensor, Tensor]:
         """The next batch; an incomplete one at the end of a pass is left out."""
-        end = self._cursor + self.size
+        passes, cursor, order = self.position
+        end = cursor + self.size
         if end > self._rows:
-            self._passes += 1
-            self._cursor, end, self._order = 0, self.size, self._order_of(self._passes)
-        index = self._order[self._cursor : end]
-        self._cursor = end
-        return self.dataset.gather(index)
+            passes, cursor, end, order = passes + 1, 0, self.size, self._order_of(passes + 1)
+        self.position = Position(passes, end, order)
+        return self.dataset.gather(order[cursor:end])
 
     def state(self) -> Position:
         """The position before the next batch."""
-        return Position(self._passes, self._cursor, self._order)
+        return self.position
 
-    def restore(self, position: Position) -> None:
-        """Goes back to `position`; the next batch is the one that followed it."""
-        self._passes, self._cursor, self._order = position.passes, position.cursor, position.order
+    def calls(self, state: Position) -> Iterable[tuple[Callable[[Any], object], Any]]:
+        """Goes back to a position; the next batch is the one that followed it."""
+        return [(vars(self).update, {"position": state})]

@@ -18,7 +18,7 @@ BYTE_VALUES = 256
 
 @dataclass(frozen=True)
 class Spec:
-    """What a model must know about its data: `width` numbers of a vector or bytes of context, and the classes to tell apart."""
+    """What a model must know about its data: numbers of a vector or bytes of context, and the classes to tell apart."""
 
     kind: Literal["vectors", "bytes"]
     width: int

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FaultKind = Literal["nan_loss", "exception", "late_step"]
 
 
-class StepFault(RuntimeError):
+class PlannedError(RuntimeError):
     """What the planned exception raises; told apart from an error that nobody planned."""
 
 
@@ -50,13 +50,13 @@ class Fault:
                 next(reversed(list(trainer.model.parameters()))).view(-1)[0] = float("nan")
 
     def after_update(self, trainer: "Trainer", batch: tuple[Tensor, Tensor], late_at_ns: int) -> None:
-        """`exception`: raised when the weights are new and the step is not counted. `late_step`: works past the deadline.
+        """`exception`: raised when the weights are new but not counted. `late_step`: works past the deadline.
 
         Raises:
-            StepFault: the planned exception.
+            PlannedError: the planned exception.
         """
         if self.kind == "exception":
-            raise StepFault(f"planned at step {self.at}, after the update of the weights")
+            raise PlannedError(f"planned at step {self.at}, after the update of the weights")
         while self.kind == "late_step" and time.perf_counter_ns() <= late_at_ns:
             trainer.backward(batch)  # real passes: they move batch norm's statistics and the random generators on
             self.extra_passes += 1

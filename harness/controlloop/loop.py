@@ -1,5 +1,6 @@
 """The control loop: steps and epochs, a hook after each, and the way back when a step fails."""
 
+import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -108,8 +109,9 @@ class ControlLoop:
         record("tolaria.step.latency_ms", latency_ms)
         record("tolaria.step.samples_per_s", step.samples / latency_ms * 1e3)
         record("tolaria.step.input_wait_ms", step.input_wait_ms)
-        record("tolaria.step.loss", step.loss)
-        record("tolaria.step.gradient_norm", step.gradient_norm)
+        if math.isfinite(step.loss) and math.isfinite(step.gradient_norm):
+            record("tolaria.step.loss", step.loss)
+            record("tolaria.step.gradient_norm", step.gradient_norm)
         if step.h2d_copy_ms is not None:
             record("tolaria.step.h2d_copy_ms", step.h2d_copy_ms)
 

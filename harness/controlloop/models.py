@@ -1,7 +1,7 @@
 """The models under training, from one matrix to a small transformer.
 
-Each factory takes the spec of the data and its own knobs. A model gives logits `(rows, positions, classes)` for the last
-`positions` targets of a row, so one loss fits them all.
+Each factory takes the spec of the data and its own knobs. A model gives logits `(rows, positions, classes)` for the
+last `positions` targets of a row, so one loss fits them all.
 """
 
 from typing import Annotated, Literal
@@ -129,6 +129,7 @@ def transformer(
         raise BenchmarkFailed("the transformer reads bytes, and the data are vectors", "use data=stdlib_text")
     if width % heads:
         raise BenchmarkFailed(
-            f"model.width should be a multiple of model.heads = {heads}. Found {width}.", "use for example model.width=64"
+            f"model.width should be a multiple of model.heads = {heads}. Found {width}.",
+            "for example model.width=64",
         )
     return ByteTransformer(spec, width=width, layers=layers, heads=heads, dropout=dropout)

@@ -44,7 +44,7 @@ def _materialise(optimizer: torch.optim.Optimizer) -> None:
 
 
 class LearningRate:
-    """Linear warm-up, then half a cosine down to a tenth; a function of the step alone, so nothing of it can be lost."""
+    """Linear warm-up, then half a cosine down to a tenth; a function of the step alone, so nothing can be lost."""
 
     def __init__(self, peak: float, warmup_steps: int, total_steps: int) -> None:
         self.peak, self.warmup_steps, self.total_steps = peak, warmup_steps, total_steps

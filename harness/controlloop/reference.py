@@ -9,7 +9,7 @@ from harness.controlloop.trainer import Trainer
 
 @dataclass(frozen=True)
 class Reference:
-    """The loss of every step, the time it took, and the hash of the state at every step boundary, the first one included."""
+    """The loss and the time of every step, and the hash of the state before the first and after each."""
 
     losses: list[float]
     latencies_ms: list[float]

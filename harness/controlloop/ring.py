@@ -78,26 +78,28 @@ class Ring:
         if self._held:
             self._held[-1].good = True
 
-    def restore(self, method: Method) -> Snapshot:
-        """Goes back to the newest good snapshot, or, where that fails, to the next older one; drops what is newer.
+    def restore(self, method: Method, first: Snapshot | None) -> Snapshot:
+        """Goes back to the snapshot `first`, or, where that fails, to the next older good one.
 
         Raises:
             RestoreFailed: none could be restored; the state must not be trained on.
         """
         take: Callable[[Snapshot], None] = self._state.adopt if method == "adopt" else self._state.copy_back
         reasons: list[str] = []
-        while (snapshot := self.newest_good()) is not None:
+        snapshot = first
+        while snapshot is not None:
             try:
                 take(snapshot)
             except Exception as error:  # whatever a part raises, the next older snapshot replaces all of it
                 reasons.append(f"step {snapshot.step}: {error}")
                 self._release(snapshot)
             else:
-                self._drop_newer(snapshot)
                 return snapshot
+            snapshot = self.newest_good()
         raise RestoreFailed("no snapshot could be restored" + "".join(f"; {reason}" for reason in reasons))
 
-    def _drop_newer(self, snapshot: Snapshot) -> None:
+    def drop_newer(self, snapshot: Snapshot) -> None:
+        """Forgets what was captured after `snapshot`, on the way that was left."""
         while self._held[-1] is not snapshot:
             self._release(self._held[-1])
 

@@ -1,95 +1,143 @@
-"""The random number generators of a process, saved and set back in microseconds.
+"""The random number generators of a process, saved and set back.
 
-Setting numpy's global generator through its own call costs 60 µs, more than everything else of a restore together. Its
-state is a plain struct that numpy documents (`BitGenerator.ctypes`: 624 words of key and the position), so it is read and
-written in place, after a comparison with what numpy's own call gives; whatever does not compare equal takes the slow way.
+After a training step every cache is cold, and then the number of different functions touched decides how long a restore
+takes: setting numpy's generator by its own call takes 100 µs, more than all the rest together. So a generator that was
+not used is recognised by a few words of its state, and left alone.
 """
 
+import _random
 import ctypes
+import functools
 import random
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy
 import torch
+from numpy.random import get_bit_generator, set_bit_generator  # type: ignore[attr-defined]  # missing in its stubs
 from torch import Tensor
 
-_WORDS = 625  # of MT19937: 624 of key, then the position
+from harness.controlloop.snapshot import Call, Part
 
 
-@dataclass(frozen=True, slots=True)
-class NumpyState:
-    """numpy's global generator: `words` is its raw state where that is known to be all there is, else None."""
-
-    full: Any
-    words: numpy.ndarray[Any, Any] | None
+def sources(device: torch.device) -> dict[str, Part]:
+    """The generators that training on `device` can draw from, as parts of a snapshot."""
+    parts: dict[str, Part] = {"rng.torch": TorchRandom(), "rng.python": PythonRandom(), "rng.numpy": NumpyRandom()}
+    return parts | ({"rng.cuda": CudaRandom(device)} if device.type == "cuda" else {})
 
 
-@dataclass(frozen=True, slots=True)
-class RandomState:
-    """What all generators would draw next."""
+class TorchRandom:
+    """torch's generator on the CPU: weights, dropout, permutations."""
 
-    torch: Tensor
-    python: tuple[Any, ...]
-    numpy: NumpyState
-    device: Tensor | None
+    def state(self) -> Tensor:
+        """A copy of its state."""
+        return torch.default_generator.get_state()
+
+    def calls(self, state: Tensor) -> Iterable[Call]:
+        """One call, which copies."""
+        return [(torch.default_generator.set_state, state)]
 
 
-class RandomSources:
-    """The part of a snapshot that makes dropout, shuffling and augmentation draw the same numbers again."""
+class CudaRandom:
+    """torch's generator on one GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._generator = torch.default_generator
-        self._numpy = GlobalNumpy()
 
-    def state(self) -> RandomState:
-        """The states of torch, Python and numpy, and of the device where it has its own."""
-        device = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
-        return RandomState(self._generator.get_state(), random.getstate(), self._numpy.state(), device)
+    def state(self) -> Tensor:
+        """A copy of its state."""
+        return torch.cuda.get_rng_state(self._device)
 
-    def restore(self, state: RandomState) -> None:
-        """Sets all of them back."""
-        self._generator.set_state(state.torch)
-        random.setstate(state.python)
-        self._numpy.restore(state.numpy)
-        if state.device is not None:
-            torch.cuda.set_rng_state(state.device, self._device)
+    def calls(self, state: Tensor) -> Iterable[Call]:
+        """One call, which copies."""
+        return [(functools.partial(torch.cuda.set_rng_state, device=self._device), state)]
 
 
-class GlobalNumpy:
-    """The generator behind `numpy.random.rand` and its kin."""
+class PythonRandom:
+    """The generator behind the functions of `random`."""
+
+    def __init__(self) -> None:
+        self._instance: random.Random = random.random.__self__  # type: ignore[attr-defined]  # a bound method
+        self._set_words = functools.partial(_random.Random.setstate, self._instance)
+
+    def state(self) -> tuple[Any, ...]:
+        """Version, words, and the normal number kept for the next call."""
+        return random.getstate()
+
+    def calls(self, state: tuple[Any, ...]) -> Iterable[Call]:
+        """What `random.setstate` does, without its own frame."""
+        _, words, kept = state
+        return [(self._set_words, words), (vars(self._instance).update, {"gauss_next": kept})]
+
+
+class NumpyState(NamedTuple):
+    """numpy's global generator: all of it, the raw words where they are all there is, and the last of these words."""
+
+    full: Any
+    words: bytes | None
+    tail: bytes
+
+
+class NumpyRandom:
+    """The generator behind `numpy.random.rand` and its kin.
+
+    numpy documents where its words lie (`BitGenerator.ctypes`: 624 of key, then the position). Every draw moves the
+    position or, after a multiple of 624, all keys, so the last few words tell whether there was one. (They would not
+    tell that somebody set an earlier state by hand in which a normal number was kept back.)
+    """
+
+    _TAIL = 17 * 4  # sixteen words of key and the position
 
     def __init__(self) -> None:
         self._source: Any = None
-        self._words: numpy.ndarray[Any, Any] | None = None
+        self._memory: memoryview | None = None
+        self._tail = memoryview(b"")
+        self._last = NumpyState(None, None, b"")
 
-    def _memory(self) -> numpy.ndarray[Any, Any] | None:
+    def _find(self) -> memoryview | None:
         """The generator's own words, None where it is not a Mersenne Twister; found again when someone replaced it."""
-        source = numpy.random.get_bit_generator()
+        source = get_bit_generator()
         if source is not self._source:
-            self._source, self._words = source, None
+            self._source, self._memory, self._tail = source, None, memoryview(b"")
             if type(source) is numpy.random.MT19937:
-                raw = (ctypes.c_uint32 * _WORDS).from_address(source.ctypes.state_address)
-                self._words = numpy.ctypeslib.as_array(raw)
-        return self._words
+                raw = (ctypes.c_uint32 * 625).from_address(source.ctypes.state_address)
+                self._memory = memoryview(raw).cast("B")
+                self._tail = self._memory[-self._TAIL :]
+        return self._memory
 
     def state(self) -> NumpyState:
-        """The state now, by numpy's own call."""
-        words, full = self._memory(), numpy.random.get_state(legacy=False)
-        return NumpyState(full, words.copy() if words is not None and _is_whole(words, full) else None)
+        """The state by numpy's own call; in raw form too, where both agree and no normal number is kept back.
 
-    def restore(self, state: NumpyState) -> None:
-        """Sets the state; in place where its words are all there is."""
-        words = self._memory()
-        if words is None or state.words is None:
+        A generator that nobody used since the last time is recognised, as in a restore.
+        """
+        memory = self._find()
+        if self._untouched(self._last):
+            return self._last
+        full = numpy.random.get_state(legacy=False)
+        words = memory.tobytes() if memory is not None and not full["has_gauss"] else None
+        if words is None or words != _words(full):
+            return NumpyState(full, None, b"")
+        self._last = NumpyState(full, words, words[-self._TAIL :])
+        return self._last
+
+    def _untouched(self, state: NumpyState) -> bool:
+        return state.tail != b"" and get_bit_generator() is self._source and self._tail.tobytes() == state.tail
+
+    def calls(self, state: NumpyState) -> Iterable[Call]:
+        """One call, which finds out how much there is to do."""
+        return [(self._set, state)]
+
+    def _set(self, state: NumpyState) -> None:
+        if self._untouched(state):
+            return
+        memory = self._find()
+        if memory is None or state.words is None:
             numpy.random.set_state(state.full)
             return
-        words[:] = state.words
-        numpy.random.set_bit_generator(self._source)  # the same one: this forgets a normal number kept for the next call
+        memory[:] = state.words
+        set_bit_generator(self._source)  # the same one: this forgets a normal number kept back
 
 
-def _is_whole(words: numpy.ndarray[Any, Any], full: Any) -> bool:
-    """Whether the raw words say everything that `full` says: same key and position, and no normal number kept back."""
+def _words(full: Any) -> bytes:
     inner = full["state"]
-    return bool(not full["has_gauss"] and words[-1] == inner["pos"] and numpy.array_equal(words[:-1], inner["key"]))
+    return bytes(inner["key"].astype("<u4").tobytes() + int(inner["pos"]).to_bytes(4, "little"))

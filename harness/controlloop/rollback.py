@@ -110,11 +110,12 @@ class Rollback:
         """
         from_step = self._state.progress.step
         bad, hashing_before_s = self._hash_of_bad_before()
+        target = self.ring.newest_good()
         collecting = gc.isenabled()
         gc.disable()  # a full collection with torch loaded takes longer than the restore by a factor of a thousand
         decided = time.perf_counter_ns()
         try:
-            snapshot = self.ring.restore(self._settings.method)
+            snapshot = self.ring.restore(self._settings.method, target)
             adopted = time.perf_counter_ns()
         except RestoreFailed as error:
             self._fail(reason, from_step, str(error), missed=True)
@@ -123,6 +124,7 @@ class Rollback:
             if collecting:
                 gc.enable()
         latency_ms = (adopted - decided) / 1e6
+        self.ring.drop_newer(snapshot)
         bad = bad or snapshot.arena.digest()  # adopting by pointer left the bad state where the good one was
         restored = self._state.digest()
         seconds = hashing_before_s + (time.perf_counter_ns() - adopted) / 1e9
@@ -140,7 +142,7 @@ class Rollback:
         return done
 
     def _hash_of_bad_before(self) -> tuple[str, float]:
-        """A copy overwrites the bad state, so then it is hashed before the decision; adopting keeps it until re-arming."""
+        """A copy overwrites the bad state, so then it is hashed before the decision; adopting keeps it for later."""
         if self._settings.method == "adopt":
             return "", 0.0
         started = time.perf_counter_ns()
@@ -150,7 +152,9 @@ class Rollback:
         """Compares with the undisturbed training. A restore that changed nothing, or too little, ends here."""
         expected = self._expected(done.to_step) if self._expected else None
         if expected is not None and done.evidence.restored != expected:
-            message = f"the restored state hashes to {done.evidence.restored}, the state of step {done.to_step} to {expected}"
+            message = (
+                f"the restored state hashes to {done.evidence.restored}, the state of step {done.to_step} to {expected}"
+            )
             self._fail(done.reason, done.from_step, message, missed=False)
             raise RestoreFailed(message)
 

@@ -15,11 +15,11 @@ from torch.nn import functional
 
 from harness.config.ranges import Range
 from harness.controlloop import optimizer as optimizers
+from harness.controlloop import rng
 from harness.controlloop.batches import Batches
 from harness.controlloop.data import Dataset, Spec, held_out_rows
 from harness.controlloop.faults import Fault
 from harness.controlloop.optimizer import LearningRate
-from harness.controlloop.rng import RandomSources
 from harness.controlloop.snapshot import Progress, Scaler, TrainingState
 
 ModelFactory = Callable[[Spec], nn.Module]
@@ -92,7 +92,7 @@ class Trainer:
         self._autocast: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
         if settings.amp != "disabled":
             self._autocast = torch.autocast(device.type, _AMP_TYPES[settings.amp])
-        parts = {"rng": RandomSources(device), "loader": self.batches, "scaler": Scaler(self._scaler)}
+        parts = {**rng.sources(device), "loader": self.batches, "scaler": Scaler(self._scaler)}
         self.state = TrainingState(self.model, self.optimizer, self.progress, parts, run_id=run_id)
         self.learning_rate.apply(self.optimizer, 0)
         self._held_out = tuple(tensor.to(device) for tensor in dataset.gather(held_out_rows(dataset)))

@@ -15,8 +15,7 @@ DURATION = "iteration.duration_ms"
 _ROOM = 1024  # records kept free ahead of an iteration, so that the file never grows inside a timed section
 
 # Plain integers: an IntEnum member costs three times as much as an index of the header.
-_CANCEL, _COUNT, _CAPACITY = int(Word.CANCEL), int(Word.COUNT), int(Word.CAPACITY)
-_ITERATION, _COMPLETED, _FAILED = int(Word.ITERATION), int(Word.COMPLETED), int(Word.FAILED)
+_CANCEL, _END, _COMPLETED = int(Word.CANCEL), int(Word.END), int(Word.COMPLETED)
 
 
 @dataclass
@@ -35,7 +34,7 @@ def run_phase(runner: Runner, context: Context, phase: Phase, count: int) -> Tal
         StoreLost: the samples cannot be kept.
     """
     context.phase = phase
-    context.samples.words[int(Word.PHASE)] = phase
+    context.samples.enter(phase)
     gc.collect()
     tally = Tally()
     tag = context.samples.id_of(DURATION)
@@ -53,29 +52,30 @@ def run_phase(runner: Runner, context: Context, phase: Phase, count: int) -> Tal
 def iterate_until_error(runner: Runner, context: Context, tag: int, first: int, count: int, tally: Tally) -> int:
     """The hot loop. One `try` around it costs nothing an iteration; it is left at an error and entered again."""
     samples, clock, iterate = context.samples, time.perf_counter_ns, runner.iterate
-    add, words = samples.add, samples.words
+    limit, words, doubles = samples.ensure(_ROOM), samples.words, samples.doubles
     index = first
     try:
         for index in range(first, count):
             if words[_CANCEL]:
                 return index
             context.iteration = index
-            words[_ITERATION] = index
             started = clock()
             extra = iterate(context)
             ended = clock()
-            if samples.words is not words:
-                words = samples.words  # the file has grown and was mapped anew
-            add(tag | index << 32, ended, (ended - started) / 1e6)
+            at = samples.cursor
+            if at >= limit:  # the iteration has recorded much; the file may have been mapped anew
+                limit, words, doubles = samples.ensure(_ROOM), samples.words, samples.doubles
+            # The same as samples.add, written out: a call would cost as much as all the rest of the loop.
+            words[at] = tag | index << 32
+            words[at + 1] = ended
+            doubles[at + 2] = (ended - started) / 1e6
+            samples.cursor = words[_END] = at + 3
             if extra is not None:
                 _record_extra(context, extra)
             words[_COMPLETED] = index + 1
-            if words[_COUNT] + _ROOM > words[_CAPACITY]:
-                samples.ensure(_ROOM)
-                words = samples.words
     except StoreLost:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's script may call exit; that ends an iteration, not the run
         _note_failure(context, tag, index, error, tally)
         return index + 1
     return count
@@ -93,17 +93,20 @@ def _record_extra(context: Context, extra: Mapping[str, float]) -> None:
         context.record(name, float(value))
 
 
-def _note_failure(context: Context, tag: int, index: int, error: Exception, tally: Tally) -> None:
+def _note_failure(context: Context, tag: int, index: int, error: BaseException, tally: Tally) -> None:
     samples = context.samples
     samples.add(tag | Flag.FAILED << 16 | index << 32, time.perf_counter_ns(), 0.0)
-    words = samples.words
-    words[_COMPLETED] = index + 1
-    words[_FAILED] += context.phase == Phase.MEASURE
+    samples.words[_COMPLETED] = index + 1
     tally.failed += 1
     details = describe_error(error, context.phase.name.lower(), index)
     tally.errors.append(details)
     if len(tally.errors) <= 20:  # a scenario that always raises must not flood the stream
         context.event("iteration.failed", **{key: details[key] for key in ("type", "message", "traceback")})
+
+
+def reason_of(error_type: str) -> str:
+    """Which reason of a failed run an exception stands for; torch's own class is known by its name."""
+    return "out_of_memory" if error_type in ("MemoryError", "OutOfMemoryError") else "error"
 
 
 def describe_error(error: BaseException, phase: str, iteration: int | None) -> dict[str, Any]:

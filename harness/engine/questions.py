@@ -51,12 +51,13 @@ def _await_answer(
     lines = Lines()
     deadline = time.monotonic() + timeout_s
     while (left := deadline - time.monotonic()) > 0:
-        ready, _, _ = select.select([worker.control, worker.output, cancel], [], [], left)
-        if cancel in ready:
+        control, output = worker.control.fileno(), worker.output.fileno()
+        ready, _, _ = select.select([control, output, cancel.fileno()], [], [], left)
+        if cancel.fileno() in ready:
             return None
-        if worker.output in ready and not worker.output.recv(65536):
+        if output in ready and not worker.output.recv(65536):
             return None  # what an import prints is not kept; its end is the worker's end
-        if worker.control in ready:
+        if control in ready:
             data = worker.control.recv(65536)
             found = lines.feed(data)
             if found or not data:

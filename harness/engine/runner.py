@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from harness.errors import BenchmarkFailed
 from harness.measure.catalogue import Metric
-from harness.measure.samples import Flag, Phase, SampleFile, Word
+from harness.measure.samples import Flag, Phase, SampleFile
 
 Emit = Callable[[str, Mapping[str, Any]], None]
 
@@ -90,7 +90,7 @@ class Context:
     @property
     def cancelled(self) -> bool:
         """Whether the run is to end; long iterations ask now and then."""
-        return bool(self.samples.words[Word.CANCEL])
+        return self.samples.cancelled
 
     @property
     def remaining_s(self) -> float | None:

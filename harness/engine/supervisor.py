@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from harness.engine.events import EventStream
 from harness.engine.signals import CancelRequest
-from harness.measure.samples import SampleFile, Word
+from harness.measure.samples import SampleFile
 from harness.process import memory
 from harness.process.channel import Lines
 from harness.process.launcher import Exit, Launcher, Worker
@@ -194,7 +194,7 @@ class Supervisor:
         self._cancelling = True
         self._stream.emit("run.cancel_requested", "warning")
         if self._samples is not None:
-            self._samples.words[int(Word.CANCEL)] = 1
+            self._samples.cancel()
         now = time.monotonic()
         self._timers.append(Timer(now + TERM_S, self._worker.terminate))
         self._timers.append(Timer(now + KILL_S, self._worker.kill))
@@ -205,7 +205,7 @@ class Supervisor:
             self._report.ending, self._report.reason, self._report.message = ending, reason, message
         self._stream.emit("worker.ended_by_supervisor", "warning", reason=reason, message=message)
         if self._samples is not None:
-            self._samples.words[int(Word.CANCEL)] = 1
+            self._samples.cancel()
         self._worker.terminate()
         self._timers.append(Timer(time.monotonic() + KILL_S, self._worker.kill))
 

@@ -9,11 +9,11 @@ from types import FrameType
 from typing import Any
 
 from harness.engine import deterministic
-from harness.engine.loop import Tally, describe_error, run_phase
+from harness.engine.loop import Tally, describe_error, reason_of, run_phase
 from harness.engine.runner import Context, Runner
 from harness.errors import Cancelled, ConfigError, DeviceUnavailable, StoreLost
 from harness.measure.catalogue import load_catalogue
-from harness.measure.samples import Phase, SampleFile, Word
+from harness.measure.samples import Phase, SampleFile
 from harness.process.channel import Channel
 
 
@@ -45,15 +45,14 @@ def _run(channel: Channel, request: Mapping[str, Any]) -> int:
     except (ConfigError, DeviceUnavailable) as error:
         problems = [vars(problem) for problem in error.problems] if isinstance(error, ConfigError) else None
         outcome = {"status": "refused", "message": error.message, "hint": error.hint, "problems": problems}
-    except Exception as error:
-        out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    except (Exception, SystemExit) as error:
         outcome = {
             "status": "failed",
-            "reason": "out_of_memory" if out_of_memory else "error",
-            "error": describe_error(error, Phase(samples.words[Word.PHASE]).name.lower(), None),
+            "reason": reason_of(type(error).__name__),
+            "error": describe_error(error, samples.phase.name.lower(), None),
             "store_lost": isinstance(error, StoreLost),
         }
-    samples.words[int(Word.PHASE)] = Phase.DONE
+    samples.enter(Phase.DONE)
     channel.send({"kind": "outcome", **outcome})
     return 0
 
@@ -76,7 +75,7 @@ def _measure(channel: Channel, request: Mapping[str, Any], samples: SampleFile) 
         deadline_ns=time.monotonic_ns() + int(request["remaining_s"] * 1e9),
         config=config,
     )
-    samples.words[int(Word.PHASE)] = Phase.SETUP
+    samples.enter(Phase.SETUP)
     _say_phase(channel, "setup")
     runner = build(config["scenario"])
     deterministic.seed_everything(config["seed"], config["deterministic"])
@@ -85,7 +84,7 @@ def _measure(channel: Channel, request: Mapping[str, Any], samples: SampleFile) 
         return _iterate(channel, runner, context, config["measure"])
     finally:
         context.phase = Phase.TEARDOWN
-        samples.words[int(Word.PHASE)] = Phase.TEARDOWN
+        samples.enter(Phase.TEARDOWN)
         runner.teardown()
 
 
@@ -105,7 +104,8 @@ def _iterate(channel: Channel, runner: Runner, context: Context, measure: Mappin
         "torch": _torch_info(),
     }
     if status == "completed" and tally.done and tally.failed == tally.done:
-        outcome |= {"status": "failed", "reason": "error", "error": tally.errors[-1]}
+        last = tally.errors[-1]
+        outcome |= {"status": "failed", "reason": reason_of(last["type"]), "error": last}
     return outcome
 
 

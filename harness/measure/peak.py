@@ -33,9 +33,9 @@ class PeakWatch:
 
     def __init__(self, interval_s: float, attend: Callable[[], None], *, memory: bool = True) -> None:
         """Starts the thread, which waits for `begin`, so that its start costs the command nothing."""
+        self._make = (_ProcLooker if is_usable() else _portable_looker()) if memory else None
         self._interval_s = interval_s
         self._attend = attend
-        self._memory = memory
         self._root = 0
         self._begun = threading.Event()
         self._over = threading.Event()
@@ -62,16 +62,15 @@ class PeakWatch:
         self._begun.wait()
         if self._over.is_set():
             return
+        looker = self._make(self._root) if self._make is not None else None
         started = last = time.monotonic()
         cpu = time.thread_time()
-        looker: _Looker | None = None
-        pause_s = _FIRST_S if self._memory else self._interval_s
+        pause_s = self._interval_s if looker is None else _FIRST_S
         while not self._over.wait(pause_s):
             now = time.monotonic()
             self._largest_gap_s = max(self._largest_gap_s, now - last)
             last = now
-            if self._memory:
-                looker = looker or _open(self._root)
+            if looker is not None:
                 self._note(looker.look())
             self._attend()
             self._cpu_s = time.thread_time() - cpu
@@ -114,20 +113,20 @@ class _ProcLooker:
         return max(total, mark) or None
 
 
-class _PortableLooker:
-    def __init__(self, root: int) -> None:
-        from harness.measure.portable import PortableTreeReader
+def _portable_looker() -> Callable[[int], _Looker]:
+    """The looker by psutil; imported here, so that the import takes no time of the command."""
+    from harness.measure.portable import PortableTreeReader
 
-        self._reader = PortableTreeReader(root)
-        self.close = self._reader.close
+    class PortableLooker:
+        def __init__(self, root: int) -> None:
+            self._reader = PortableTreeReader(root)
+            self.close = self._reader.close
 
-    def look(self) -> float | None:
-        reading = self._reader.read()
-        return reading.peak_mb if reading else None
+        def look(self) -> float | None:
+            reading = self._reader.read()
+            return reading.peak_mb if reading else None
 
-
-def _open(root: int) -> _Looker:
-    return _ProcLooker(root) if is_usable() else _PortableLooker(root)
+    return PortableLooker
 
 
 def _parent(status: bytes) -> int:

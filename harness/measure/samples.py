@@ -2,8 +2,8 @@
 
 Layout, little-endian 64-bit words. A header page holds the words named in `Word`; then `NAMES_BYTES` of metric names, one a
 line, whose position is the metric's id; then the records of three words each: `id | flags << 16 | iteration << 32`, the
-monotonic time in nanoseconds, the value as a double. The count is raised after the record is written, so a reader that
-stops at the count never sees half a record.
+monotonic time in nanoseconds, the value as a double. The end is moved after the record is written, so a reader that
+stops there never sees half a record.
 """
 
 import math
@@ -28,15 +28,12 @@ class Word(IntEnum):
     """Index of each header word."""
 
     MAGIC = 0
-    CAPACITY = 1
-    COUNT = 2
+    LIMIT = 1  # index of the word behind the last one that there is room for
+    END = 2  # index of the word behind the last record
     NAMES_USED = 3
     CANCEL = 4
     PHASE = 5
-    ITERATION = 6
-    COMPLETED = 7
-    FAILED = 8
-    HEARTBEAT_NS = 9
+    COMPLETED = 6
 
 
 class Flag(IntFlag):
@@ -58,6 +55,11 @@ class Phase(IntEnum):
     MEASURE = 3
     TEARDOWN = 4
     DONE = 5
+
+
+# Plain integers: an IntEnum member costs three times as much as an index.
+_MAGIC, _LIMIT, _END, _CANCEL = int(Word.MAGIC), int(Word.LIMIT), int(Word.END), int(Word.CANCEL)
+_PHASE, _COMPLETED, _NAMES_USED = int(Word.PHASE), int(Word.COMPLETED), int(Word.NAMES_USED)
 
 
 def _reserve(descriptor: int, size: int) -> None:
@@ -86,19 +88,52 @@ class SampleFile:
             _reserve(self._descriptor, _RECORDS_AT + capacity * RECORD_BYTES)
         self._map()
         if create:
-            self.words[Word.CAPACITY] = capacity
-            self.words[Word.MAGIC] = MAGIC
+            self.words[_LIMIT] = _FIRST_WORD + 3 * capacity
+            self.words[_END] = _FIRST_WORD
+            self.words[_MAGIC] = MAGIC
+        self.cursor = self.words[_END]
         self._ids: dict[str, int] = {name: i for i, name in enumerate(self.names())}
 
     def _map(self) -> None:
+        """Maps the whole file; an older mapping stays valid for as long as someone holds a view of it."""
         self._memory = mmap.mmap(self._descriptor, 0)
         view = memoryview(self._memory)
         self.words = view.cast("q")
-        self._doubles = view.cast("d")
+        self.doubles = view.cast("d")
+
+    @property
+    def count(self) -> int:
+        """How many records were acknowledged so far, by whichever process writes."""
+        return (self.words[_END] - _FIRST_WORD) // 3
+
+    @property
+    def completed(self) -> int:
+        """How many iterations of the present phase came to an end."""
+        return self.words[_COMPLETED]
+
+    @property
+    def phase(self) -> Phase:
+        """What the worker is doing."""
+        return Phase(self.words[_PHASE])
+
+    def enter(self, phase: Phase) -> None:
+        """Says what the worker does from now on."""
+        self.words[_PHASE] = int(phase)
+        if phase in (Phase.WARMUP, Phase.MEASURE):
+            self.words[_COMPLETED] = 0
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is to end."""
+        return bool(self.words[_CANCEL])
+
+    def cancel(self) -> None:
+        """Asks the worker to end; it looks before every iteration."""
+        self.words[_CANCEL] = 1
 
     def names(self) -> list[str]:
         """The metric names registered so far; a name's position is its id."""
-        used = self.words[Word.NAMES_USED]
+        used = self.words[_NAMES_USED]
         return self._memory[HEADER_BYTES : HEADER_BYTES + used].decode().splitlines()
 
     def id_of(self, name: str) -> int:
@@ -107,52 +142,57 @@ class SampleFile:
         if known is not None:
             return known
         line = f"{name}\n".encode()
-        used = self.words[Word.NAMES_USED]
+        used = self.words[_NAMES_USED]
         if used + len(line) > NAMES_BYTES:
             raise StoreLost(f"more metric names than fit into {NAMES_BYTES} bytes, at {name!r}")
         self._memory[HEADER_BYTES + used : HEADER_BYTES + used + len(line)] = line
-        self.words[Word.NAMES_USED] = used + len(line)
+        self.words[_NAMES_USED] = used + len(line)
         self._ids[name] = len(self._ids)
         return self._ids[name]
 
     def add(self, tag: int, time_ns: int, value: float) -> None:
         """Appends a record; `tag` is `id | flags << 16 | iteration << 32`. No system call unless the file is full."""
+        at = self.cursor
+        if at >= len(self.words) - 2:
+            self._grow(1)
         words = self.words
-        count = words[Word.COUNT]
-        if count >= words[Word.CAPACITY]:
-            self.grow(count + 1)
-            words = self.words
-        at = _FIRST_WORD + 3 * count
         words[at] = tag
         words[at + 1] = time_ns
-        self._doubles[at + 2] = value
-        words[Word.COUNT] = count + 1
+        self.doubles[at + 2] = value
+        self.cursor = words[_END] = at + 3
 
-    def ensure(self, room: int) -> None:
-        """Makes room for `room` more records; called between iterations, so that no growth falls into a timed section."""
-        needed = self.words[Word.COUNT] + room
-        if needed > self.words[Word.CAPACITY]:
-            self.grow(needed)
+    def ensure(self, room: int) -> int:
+        """Makes room for `room` more records, and gives the cursor position up to which that stays true.
 
-    def grow(self, needed: int) -> None:
-        """Enlarges the file to at least `needed` records, at least doubling it."""
-        capacity = max(needed, 2 * self.words[Word.CAPACITY])
+        Called between iterations, so that no growth falls into a timed section.
+
+        Raises:
+            StoreLost: the disk has no room.
+        """
+        if self.cursor + 3 * room > len(self.words):
+            self._grow(room)
+        return len(self.words) - 3 * room
+
+    def rewind(self) -> None:
+        """Forgets all records; for a file that is used again and again."""
+        self.cursor = self.words[_END] = _FIRST_WORD
+
+    def _grow(self, room: int) -> None:
+        """Enlarges the file by at least `room` records, at least doubling it."""
+        present = (self.cursor - _FIRST_WORD) // 3
+        capacity = max(present + room, 2 * present)
         try:
             _reserve(self._descriptor, _RECORDS_AT + capacity * RECORD_BYTES)
         except OSError as error:
             raise StoreLost(f"no room for more samples in {self.path}: {error.strerror}", "free disk space") from error
-        self._unmap()
         self._map()
-        self.words[Word.CAPACITY] = capacity
-
-    def _unmap(self) -> None:
-        self.words.release()
-        self._doubles.release()
-        self._memory.close()
+        self.words[_LIMIT] = _FIRST_WORD + 3 * capacity
 
     def close(self) -> None:
         """Releases the mapping; the file stays as it is."""
-        self._unmap()
+        self.words.release()
+        self.doubles.release()
+        self._memory.close()
         os.close(self._descriptor)
 
 
@@ -182,11 +222,15 @@ class Series:
         return bool(self.values) and all(low is not None for low in self.lows)
 
 
-def read_records(path: Path) -> Iterator[Sample]:
-    """Every acknowledged record of the file, warm-up included, oldest first.
+Row = tuple[int, int, float]  # tag, time in nanoseconds, value
+_BOUND = int(Flag.LOW | Flag.HIGH)
+
+
+def _rows(path: Path) -> tuple[list[str], list[Row]]:
+    """The metric names and the records of a file, as they stand in it.
 
     Raises:
-        StoreLost: the file is no sample file, or shorter than its count says.
+        StoreLost: the file is no sample file, or shorter than its header says.
     """
     from array import array
 
@@ -194,14 +238,28 @@ def read_records(path: Path) -> Iterator[Sample]:
     words = array("q", content[: len(content) // 8 * 8])
     if len(words) < _FIRST_WORD or words[Word.MAGIC] != MAGIC:
         raise StoreLost(f"{path} is not a sample file")
-    count = words[Word.COUNT]
-    if _FIRST_WORD + 3 * count > len(words):
-        raise StoreLost(f"{path} holds fewer records than its count of {count}")
+    end = words[Word.END]
+    if not _FIRST_WORD <= end <= len(words):
+        raise StoreLost(f"{path} holds fewer records than its header says")
     names = content[HEADER_BYTES : HEADER_BYTES + words[Word.NAMES_USED]].decode().splitlines()
-    doubles = memoryview(content)[: len(words) * 8].cast("d")
-    for at in range(_FIRST_WORD, _FIRST_WORD + 3 * count, 3):
-        tag = words[at]
-        yield Sample(names[tag & 0xFFFF], tag >> 32, words[at + 1], doubles[at + 2], Flag(tag >> 16 & 0xFFFF))
+    doubles = array("d", words.tobytes())
+    columns = (words[_FIRST_WORD:end:3], words[_FIRST_WORD + 1 : end : 3], doubles[_FIRST_WORD + 2 : end : 3])
+    return names, list(zip(*columns, strict=True))
+
+
+def _sample(names: list[str], row: Row) -> Sample:
+    tag, time_ns, value = row
+    return Sample(names[tag & 0xFFFF], tag >> 32, time_ns, value, Flag(tag >> 16 & 0xFFFF))
+
+
+def read_records(path: Path) -> Iterator[Sample]:
+    """Every acknowledged record of the file, warm-up included, oldest first.
+
+    Raises:
+        StoreLost: the file is no sample file, or shorter than its header says.
+    """
+    names, rows = _rows(path)
+    return (_sample(names, row) for row in rows)
 
 
 @dataclass
@@ -218,21 +276,27 @@ def read_measured(path: Path) -> Measured:
 
     A NaN or infinity is no sample: its iteration counts as failed too, and it is listed, never silently dropped.
     """
-    records = [record for record in read_records(path) if not record.flag & Flag.WARMUP]
-    not_finite = [record for record in records if not math.isfinite(record.value)]
-    failed = {record.iteration for record in records if record.flag & Flag.FAILED}
-    failed |= {record.iteration for record in not_finite}
+    names, rows = _rows(path)
+    measured = [row for row in rows if not row[0] >> 16 & Flag.WARMUP]
+    not_finite = [_sample(names, row) for row in measured if not math.isfinite(row[2])]
+    failed = {tag >> 32 for tag, _, _ in measured if tag >> 16 & Flag.FAILED}
+    failed |= {sample.iteration for sample in not_finite}
     found: dict[str, Series] = {}
-    for record in records:
-        if record.iteration in failed:
+    for tag, _, value in measured:
+        iteration = tag >> 32
+        if iteration in failed:
             continue
-        series = found.setdefault(record.metric, Series([], [], [], []))
-        if record.flag & (Flag.LOW | Flag.HIGH):
-            bounds = series.lows if record.flag & Flag.LOW else series.highs
-            bounds[-1] = record.value
+        name = names[tag & 0xFFFF]
+        series = found.get(name)
+        if series is None:
+            series = found[name] = Series([], [], [], [])
+        flag = tag >> 16 & 0xFFFF
+        if flag & _BOUND:
+            bounds = series.lows if flag & Flag.LOW else series.highs
+            bounds[-1] = value
         else:
-            series.values.append(record.value)
-            series.iterations.append(record.iteration)
+            series.values.append(value)
+            series.iterations.append(iteration)
             series.lows.append(None)
             series.highs.append(None)
     return Measured(found, failed, not_finite)
@@ -242,5 +306,4 @@ def trim(path: Path) -> None:
     """Gives back the room that a finished run did not use."""
     with path.open("r+b") as file:
         header = memoryview(file.read(HEADER_BYTES)).cast("q")
-        count = header[Word.COUNT]
-        file.truncate(_RECORDS_AT + count * RECORD_BYTES)
+        file.truncate(8 * header[Word.END])

@@ -213,7 +213,8 @@ class TreeSampler:
         if reason is None and self._errors:
             reason = f"error: {self._last_error}"
         elif reason is None:
-            reason = f"too-short: {self._samples} samples before the process had ended do not give it"
+            taken = "1 sample" if self._samples == 1 else f"{self._samples} samples"
+            reason = f"too-short: the run ended after {taken}, and this needs more"
         return {"value": None, "status": "unavailable", "reason": reason, "unit": self._units[name]}
 
     def _own_cost(self) -> dict[str, Any]:

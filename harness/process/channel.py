@@ -46,11 +46,12 @@ class Lines:
     def feed(self, data: bytes) -> list[bytes]:
         """The lines completed by these bytes; a line longer than the bound is handed out in pieces."""
         self._pending += data
-        *lines, rest = self._pending.split(b"\n")
-        self._pending = bytearray(rest)
+        *whole, rest = self._pending.split(b"\n")
+        self._pending = rest
+        lines = [bytes(line) for line in whole]
         if len(rest) > self._longest:
             lines.append(self.rest())
-        return [bytes(line) for line in lines]
+        return lines
 
     def rest(self) -> bytes:
         """What is left without a line end; the buffer is empty afterwards."""

@@ -84,7 +84,7 @@ def _telemetry(telemetry: Mapping[str, Any]) -> str:
 
 
 def _environment(environment: Mapping[str, Any]) -> str:
-    rows = [[name, value] for name, value in _flat(environment, "")]
+    rows = [[name, value] for name, value in _flat(environment, "")] if environment else []
     return "## Environment\n\n" + render(("fact", "value"), rows, "pipe") if rows else ""
 
 

@@ -11,9 +11,14 @@ def number(value: float | None) -> str:
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e6):
         return f"{value:.0f}"
     size = abs(value)
-    if 1e-4 <= size < 1e6:
-        return f"{value:.{max(0, 3 - math.floor(math.log10(size)))}f}"
-    return f"{value:.3e}"
+    if not 1e-4 <= size < 1e6:
+        return f"{value:.3e}"
+    rounded = round(size, _decimals(size))
+    return f"{value:.{_decimals(rounded)}f}"
+
+
+def _decimals(size: float) -> int:
+    return max(0, 3 - math.floor(math.log10(size)))
 
 
 def with_interval(value: float | None, interval: Sequence[float | None] | None) -> str:

@@ -14,8 +14,9 @@ from harness.results.times import now
 
 SCHEMA = "harness.baseline/1"
 CANARY = "canary.duration_ms"  # a reference workload between the iterations, by which comparisons normalise
-# What makes another host. Versions of libraries are no part of it: to compare them is what baselines are for.
-FACTS = ("hostname", "cpu", "memory", "os", "machine", "gpu")
+# What a person wants to know of the host. Versions of libraries are no part of it: to compare them is what baselines
+# are for.
+FACTS = ("os", "kernel", "machine", "cpu", "memory_mb", "gpu")
 
 
 def folder() -> Path:
@@ -60,9 +61,10 @@ def build(result: Mapping[str, Any], replaces: str | None = None) -> dict[str, A
 
 
 def fingerprint(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Which host this was: its facts, and the digest over them; against another digest a comparison is inconclusive."""
-    facts = {name: result["environment"][name] for name in FACTS if name in result["environment"]}
-    return {"fingerprint": digest(facts), "name": result["environment"].get("hostname"), "facts": facts}
+    """Which host this was; against another fingerprint a comparison is inconclusive."""
+    environment = result["environment"]
+    facts = {name: environment[name] for name in FACTS if name in environment}
+    return {"fingerprint": environment["fingerprint"], "name": environment["hostname"], "facts": facts}
 
 
 def save(result: Mapping[str, Any], base: Path, disk: Disk | None = None) -> tuple[Path, dict[str, Any]]:

@@ -98,10 +98,14 @@ class Index:
 
     def ids_like(self, text: str, most: int = 10) -> list[str]:
         """The ids that begin with the text, or end with it after a dash."""
-        query = "SELECT * FROM runs WHERE substr(run_id, 1, ?) = ? OR run_id LIKE ? ORDER BY created DESC LIMIT ?"
-        tail = f"%-{text}" if text.isalnum() else text
-        found = self._read(lambda connection: connection.execute(query, [len(text), text, tail, most]).fetchall())
-        return [row["run_id"] for row in found]
+        begins = "SELECT * FROM runs WHERE run_id >= ? AND run_id < ? ORDER BY run_id DESC LIMIT ?"
+        ends = "SELECT * FROM runs WHERE substr(run_id, ?) = ? LIMIT ?"  # reads all rows, so only after the other
+
+        def query(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+            found = connection.execute(begins, [text, text + chr(0x10FFFF), most]).fetchall()
+            return found or connection.execute(ends, [-len(text) - 1, f"-{text}", most]).fetchall()
+
+        return [row["run_id"] for row in self._read(query)]
 
     def rebuild(self) -> int:
         """Reads every manifest anew; the number of runs found."""

@@ -53,8 +53,7 @@ def _recover_one(store: "Store", marker: Path) -> dict[str, Any] | None:
     known = _read_manifest(folder, started)
     if known["status"] not in manifest.FINAL:
         known = _ended(known, folder)
-    store.settle(known)
-    return known
+    return store.settle(known)
 
 
 def _started(marker: Path) -> dict[str, Any] | None:

@@ -87,7 +87,7 @@ class Store:
             self.disk.sync_folder(self.active)
             self.disk.make_folder(run.folder)
             self.disk.write(run.folder / "config.yaml", config_yaml.encode())
-            self._write_manifest(run)
+            run.manifest = self._write_manifest(run.folder, found)
             self.disk.sync_folder(self.runs)
         self._open[run.run_id] = run
         return run
@@ -102,9 +102,8 @@ class Store:
         unknown = changes.keys() - run.manifest.keys()
         if unknown:
             raise ValueError(f"a manifest has no {', '.join(sorted(unknown))}")
-        run.manifest = {**run.manifest, **changes}
         with self._losing(run.folder):
-            self._write_manifest(run)
+            run.manifest = self._write_manifest(run.folder, {**run.manifest, **changes})
         self.index.put(run.manifest)
         return run.manifest
 
@@ -120,8 +119,7 @@ class Store:
             self.disk.write(run.folder / metrics_name(result["scenario"]), pretty(metrics), durable=False)
             self.disk.write(run.folder / "report.md", report.encode("utf-8", "replace"), durable=False)
             self.disk.write(run.folder / "result.json", pretty(result))
-            run.manifest = manifest.finished(run.manifest, result)
-            self._write_manifest(run)
+            run.manifest = self._write_manifest(run.folder, manifest.finished(run.manifest, result))
             self._publish(run.manifest, once=False)
         self._forget(run.run_id)
         return run.manifest
@@ -139,9 +137,8 @@ class Store:
         run = self._open[run_id]
         kept = None if reason is None else dict(reason)
         ending = {"status": status, "reason": kept, "exit_code": exit_code, "finished_at": now()}
-        run.manifest = {**run.manifest, **ending}
         with self._losing(run.folder):
-            self._write_manifest(run)
+            run.manifest = self._write_manifest(run.folder, {**run.manifest, **ending})
             self._publish(run.manifest, once=False)
         self._forget(run_id)
         return run.manifest
@@ -156,21 +153,23 @@ class Store:
         """Lets go of the index."""
         self.index.close()
 
-    def settle(self, found: Mapping[str, Any]) -> None:
-        """Brings a recovered run to the state in which `finish` would have left it.
+    def settle(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Brings a recovered run to the state in which `finish` would have left it; its manifest.
 
         Raises:
             OSError: the store cannot be written.
         """
-        folder = self.runs / found["run_id"]
-        self._write_manifest(OpenRun(found["run_id"], folder, dict(found)))
-        self._publish(found, once=True)
+        kept = self._write_manifest(self.runs / found["run_id"], found)
+        self._publish(kept, once=True)
+        return kept
 
-    def _write_manifest(self, run: OpenRun) -> None:
-        present = {path.name for path in run.folder.iterdir() if not path.name.startswith(".")}
-        run.manifest["artifacts"] = sorted(present | {"manifest.json"})
-        self.disk.write(run.folder / "manifest.json", pretty(run.manifest))
-        self.disk.sync_folder(run.folder)
+    def _write_manifest(self, folder: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Writes the manifest with the names of what lies beside it; gives it back as written."""
+        present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+        written = {**found, "artifacts": sorted(present | {"manifest.json"})}
+        self.disk.write(folder / "manifest.json", pretty(written))
+        self.disk.sync_folder(folder)
+        return written
 
     def _publish(self, found: Mapping[str, Any], *, once: bool) -> None:
         """What is derived from the manifest, and last the end of the run's active time."""

@@ -28,7 +28,10 @@ def _problems(folder: Path, read_events: ReadEvents) -> Iterator[tuple[str, str]
     except StoreLost as error:
         yield "manifest.json", error.message
         return
-    yield from _invalid(known, "manifest", "manifest.json")
+    invalid = list(_invalid(known, "manifest", "manifest.json"))
+    yield from invalid
+    if invalid:
+        return
     if known["run_id"] != folder.name:
         yield "manifest.json", f"run_id is {known['run_id']}, and the folder is {folder.name}"
     yield from _missing(known, folder)

@@ -163,6 +163,12 @@ class Command:
             printed.values += read_patterns(f"{ended.stdout.text}\n{ended.stderr.text}", self._compiled)
         if ended.stdout.dropped:
             self._say_once("command.output_dropped", bytes=ended.stdout.dropped, limit_kb=self._limit // 1024)
+        wanted = self._context.config.get("metrics")
+        if wanted and not printed.values and (self._json_lines or self._compiled):
+            raise BenchmarkFailed(
+                f"the command printed none of the metrics declared under `metrics:`: {', '.join(wanted)}",
+                _how_to_print(next(iter(wanted)), printed.broken),
+            )
         return printed
 
     def _figures(self, ended: Ended) -> dict[str, float]:
@@ -234,6 +240,12 @@ def _checked(environment: Mapping[str, str | int | float]) -> dict[str, str]:
     if problems:
         raise ConfigError(problems)
     return {name: str(value) for name, value in environment.items()}
+
+
+def _how_to_print(metric: str, broken: Sequence[str]) -> str:
+    if broken:
+        return f"this line of it begins like JSON and is none: {broken[0]}"
+    return f'print {{"{metric}": 1.5}} on a line of its own on standard output, or fill scenario.patterns'
 
 
 def _shown(line: Line) -> str:

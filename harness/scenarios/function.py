@@ -153,7 +153,7 @@ def _check_arguments(path: str, function: Callable[..., Any], arguments: Mapping
         raise ConfigError([Problem("scenario.arguments", message, "set scenario.arguments={name: value}")]) from error
 
 
-def hash_blocks(mebibytes: int) -> str:
+def hash_blocks(mebibytes: int = 1) -> str:
     """The SHA-256 of so many blocks of 1 MiB, as text: real work that needs nothing but the standard library."""
     digest = hashlib.sha256()
     block = bytes(range(256)) * 4096

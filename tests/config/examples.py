@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 @dataclass(frozen=True)
 class Example:
-    """One YAML file of a user: the lines above its content are expected messages, `# run:` and `# as:` say how it is used."""
+    """One YAML file of a user: above its content the messages expected, below it how it is used (`# run:`, `# as:`)."""
 
     path: Path
 
@@ -35,7 +35,7 @@ class Example:
         return shlex.split(self._directive("run", f"scenario={self.path.stem}"))
 
     def install(self, folder: Path) -> None:
-        """Writes the file as an option of the folder; expected messages become empty lines, so that lines keep their numbers."""
+        """Writes the file as an option of the folder, with an empty line for each message, so that lines keep their number."""
         lines = self.path.read_text().splitlines(keepends=True)
         blanked = ["\n"] * len(self.expected) + lines[len(self.expected) :]
         target = folder / self._directive("as", f"scenario/{self.path.name}")

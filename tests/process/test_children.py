@@ -66,13 +66,23 @@ def test_standard_input_is_empty() -> None:
     assert (finished.code, output.head) == (0, b"end\n")
 
 
-def test_the_wall_clock_starts_before_the_command_and_ends_after_it() -> None:
-    before = time.perf_counter_ns()
-    finished, output = run(
-        python("import time\na = time.monotonic_ns()\ntime.sleep(0.05)\nprint(time.monotonic_ns() - a)")
-    )
-    outside = time.perf_counter_ns() - before
-    assert int(output.head) < finished.wall_ns < outside
+@linux_only
+def test_wall_time_is_within_one_percent_of_the_commands_own_clock() -> None:
+    """All processes share this clock, so both ends are compared, and the start of Python does not matter."""
+    code = "import os, time\nfirst = time.monotonic_ns()\ntime.sleep(0.4)\n"
+    code += "os.write(1, b'%d %d' % (first, time.monotonic_ns()))\nos._exit(0)"
+    errors = []
+    for _ in range(5):
+        drain = Drain(100)
+        child = Child(python(code), stdout=drain.write_end)
+        drain.release()
+        wall_ns = child.wait().wall_ns
+        first, last = map(int, drain.finish().head.split())
+        own_ns = last - first
+        assert child.started_ns < first
+        assert child.started_ns + wall_ns > last
+        errors.append((child.started_ns + wall_ns - last) / own_ns)
+    assert min(errors) < 0.01  # what the wake-up of this process took; a busy host may spoil some of them
 
 
 def test_cpu_time_is_what_the_command_itself_counts() -> None:
@@ -115,7 +125,7 @@ def test_what_outlives_the_command_is_killed_and_counted(command: str) -> None:
 
 @linux_only
 def test_an_orphan_that_ended_before_the_command_is_no_leftover() -> None:
-    code = "import os\nr, w = os.pipe()\nif os.fork() == 0:\n    if os.fork() == 0:\n        os._exit(0)\n    os._exit(0)\n"
+    code = "import os\nr, w = os.pipe()\nif os.fork() == 0:\n    os.fork()\n    os._exit(0)\n"
     code += "os.close(w)\nos.wait()\nos.read(r, 1)"  # the end of file comes when the last holder of w has ended
     assert run(python(code))[0].leftovers == 0
 
@@ -124,17 +134,21 @@ def test_an_orphan_that_ended_before_the_command_is_no_leftover() -> None:
 def test_processes_that_fork_while_they_are_killed_are_all_ended(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     code = f"""
-import os
+import os, signal, time
 log = os.open({str(pids)!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-for _ in range(40):
+for _ in range(5):
     if os.fork() == 0:
-        if os.fork() == 0:
-            os.setsid()
-        os.write(log, b"%d\\n" % os.getpid())
-        while True: pass
+        for _ in range(200):
+            if os.fork() == 0:
+                os.setsid()
+                os.write(log, b"%d\\n" % os.getpid())
+                signal.pause()
+            time.sleep(0.001)
+        signal.pause()
+while os.fstat(log).st_size < 50: pass
 """
     finished, _ = run(python(code))
-    assert finished.leftovers >= 40
+    assert finished.leftovers >= 5
     assert not [pid for pid in map(int, pids.read_text().split()) if exists(pid)]
 
 
@@ -172,21 +186,27 @@ def test_stop_from_another_thread_ends_the_wait() -> None:
     thread.join()
 
 
-def test_a_cancel_raised_by_a_signal_handler_ends_the_whole_command() -> None:
+@linux_only
+def test_a_cancel_raised_by_a_signal_handler_ends_the_whole_command(monkeypatch: pytest.MonkeyPatch) -> None:
     def raise_cancelled(number: int, frame: object) -> None:
         raise Cancelled
 
+    def interrupted_once(*arguments: object) -> object:
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGUSR1)
+        raise AssertionError("the handler has raised")
+
     before = signal.signal(signal.SIGUSR1, raise_cancelled)
     try:
-        code = "sh -c 'trap \"\" TERM; echo $$; exec sleep 60' & trap '' TERM; wait; wait"
+        code = "(trap '' TERM; sh -c 'echo $$; exec sleep 60') & trap '' TERM; wait; wait"
         reader, writer = os.pipe()
         child = Child(["/bin/sh", "-c", code], stdout=writer)
         os.close(writer)
         with os.fdopen(reader, "rb") as said:
             grandchild = int(said.readline())
-            threading.Thread(target=signal.pthread_kill, args=(threading.main_thread().ident, signal.SIGUSR1)).start()
-            with pytest.raises(Cancelled):
-                child.wait()
+        monkeypatch.setattr(os, "waitid", interrupted_once)
+        with pytest.raises(Cancelled):
+            child.wait()
         assert not exists(child.pid)
         assert not exists(grandchild)
     finally:
@@ -213,7 +233,7 @@ def test_the_memory_of_a_small_command_is_not_said_to_be_that_of_this_process() 
 
 def test_the_memory_of_a_command_larger_than_this_process_is_the_kernels_figure() -> None:
     own = children._largest_of_this_process()
-    finished, output = run(python(f"held = bytearray({int(own) + 50} << 20)\nheld[::4096] = b'x' * len(held[::4096])"))
+    finished, _ = run(python(f"held = bytearray({int(own) + 50} << 20)\nheld[::4096] = b'x' * len(held[::4096])"))
     assert finished.largest_mb is not None
     assert finished.largest_mb > own + 50
 

@@ -24,7 +24,15 @@ CATALOGUE = {
     )
 }
 SENSORS = {
-    "host.pressure_cpu_percent": {"status": "ok", "value": 1.5, "unit": "%", "mean": 1.5, "min": 0.0, "max": 3.0, "n": 4},
+    "host.pressure_cpu_percent": {
+        "status": "ok",
+        "value": 1.5,
+        "unit": "%",
+        "mean": 1.5,
+        "min": 0.0,
+        "max": 3.0,
+        "n": 4,
+    },
     "gpu.memory_mb": {"status": "unavailable", "value": None, "reason": "no-library: no driver", "unit": "MB"},
 }
 
@@ -76,7 +84,11 @@ def a_result(
         events={"run.started": 1, **(events or {})},
         **{
             "telemetry": {"level": "full", "sensors": sensors},
-            "environment": {"hostname": "bench-1", "cpu": {"model": "abc", "cores": 2}},
+            "environment": {
+                "hostname": "bench-1",
+                "cpu": {"model": "abc", "cores": 2},
+                "fingerprint": "0f1e2d3c4b5a6978",
+            },
             "process": {"worker_pid": 4242, "leftover_processes": 0},
             **parts,
         },

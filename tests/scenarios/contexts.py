@@ -1,5 +1,6 @@
 """A context made by hand, for runners tried without the engine."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Hand:
 def by_hand(folder: Path, **metrics: Mapping[str, Any]) -> Hand:
     """A context whose catalogue also has these metrics."""
     events: list[tuple[str, Mapping[str, Any]]] = []
-    samples = SampleFile(folder / "samples.bin", create=True)
+    samples = SampleFile(folder / f"{uuid.uuid4().hex}.bin", create=True)
     catalogue = load_catalogue(metrics)
     context = Context(samples, catalogue, lambda name, attributes: events.append((name, attributes)), folder)
     context.phase = Phase.MEASURE

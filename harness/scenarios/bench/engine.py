@@ -11,7 +11,7 @@ from harness.engine.loop import Tally, iterate_until_error
 from harness.engine.runner import Context
 from harness.measure.paired import paired_ratio
 from harness.measure.proc import high_water_mb
-from harness.measure.samples import Phase, SampleFile, Word
+from harness.measure.samples import Phase, SampleFile
 from harness.scenarios.bench.inner import InnerHarness
 
 _BLOCK = b"\0" * 65536
@@ -85,16 +85,17 @@ class EngineCost:
         context.record("bench.engine.overhead_us", (engine_ns - bare_ns) / count / 1e3)
         ours, theirs = [], []
         for turn in range(self._work_rounds):
-            pair = [lambda: ours.append(self._engine_loop(_Work(self._work), self._work_iterations))]
-            pair.append(lambda: theirs.append(_bare_loop(self._work, self._work_iterations)))
-            for measure in pair if turn % 2 else reversed(pair):
-                measure()
+            for first in (turn % 2 == 0, turn % 2 == 1):  # who goes first changes from turn to turn
+                if first:
+                    ours.append(self._engine_loop(_Work(self._work), self._work_iterations))
+                else:
+                    theirs.append(_bare_loop(self._work, self._work_iterations))
         ratio = paired_ratio(ours, theirs)
         context.record("bench.engine.share_of_1ms", ratio.estimate - 1.0)
         context.record("bench.engine.supervisor_mb", self._supervisor_mb())
 
     def _engine_loop(self, runner: _Work, count: int) -> int:
-        self._samples.words[int(Word.COUNT)] = 0  # used again from its start, so that it never has to grow
+        self._samples.rewind()  # so that it never has to grow
         started = time.perf_counter_ns()
         iterate_until_error(runner, self._context, self._tag, 0, count, Tally())
         return time.perf_counter_ns() - started

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from harness.config.ranges import Range
 from harness.engine.runner import Context
 from harness.errors import BenchmarkFailed
-from harness.measure.paired import Paired, paired_ratio
-from harness.measure.samples import SampleFile, Word, read_records
+from harness.measure.paired import paired_ratio
+from harness.measure.samples import SampleFile, read_records
 from harness.process import reap
 from harness.process.channel import Channel, Lines
 from harness.process.children import Finished
@@ -48,19 +48,20 @@ class StartCost:
 
     def iterate(self, context: Context) -> None:
         """All four, once."""
-        worst = max((self._verb(verb) for verb in VERBS), key=lambda ratio: ratio.estimate)
-        context.record_interval("bench.start.verb_vs_python", worst.estimate, worst.low, worst.high)
+        worst = max(self._verb(verb) for verb in VERBS)
+        context.record("bench.start.verb_vs_python", worst)
         context.record("bench.start.first_iteration_s", self._first_iteration_s())
         for _ in range(self._workers):
             context.record("bench.start.second_worker_ms", self._spawn_and_step())
         context.record("bench.start.cancel_s", self._cancel_s())
 
-    def _verb(self, verb: tuple[str, ...]) -> Paired:
+    def _verb(self, verb: tuple[str, ...]) -> float:
+        """The CPU time of a verb over that of a bare interpreter, the median of paired runs."""
         ours, bare = [], []
         for _ in range(self._verb_rounds):
             ours.append(_cpu_s(self.inner.verb(*verb)))
             bare.append(_cpu_s(self.inner.python(BARE)))
-        return paired_ratio(ours, bare)
+        return paired_ratio(ours, bare).estimate
 
     def _first_iteration_s(self) -> float:
         """From the command to the first clock reading of the first iteration, less the bare import of torch."""
@@ -79,12 +80,12 @@ class StartCost:
             f"{__name__}:one_step", preload=["torch", "torch._dynamo"], path=[path for path in sys.path if path]
         )
         worker.control.setblocking(True)
-        lines, done = Lines(), []
-        while not done:
-            data = worker.control.recv(4096)
-            if not data:
-                raise BenchmarkFailed("the worker ended before its first optimizer step")
-            done = lines.feed(data)
+        lines = Lines()
+        while data := worker.control.recv(4096):
+            if lines.feed(data):
+                break
+        else:
+            raise BenchmarkFailed("the worker ended before its first optimizer step")
         elapsed_ms = (time.perf_counter_ns() - asked_ns) / 1e6
         while worker.exit is None and self._launcher.collect(block=True):
             pass
@@ -95,7 +96,7 @@ class StartCost:
         """Seconds from SIGINT to the exit of the whole command, with every completed sample in its result."""
         started = self.inner.start(*ENDLESS)
         samples = self._await_samples(started)
-        seen = samples.words[Word.COUNT]
+        seen = samples.count
         reap.kill(started.child.pid, signal.SIGINT)
         asked_ns = time.perf_counter_ns()
         finished = started.finish(130)
@@ -114,7 +115,7 @@ class StartCost:
                 path: Path = folder / "samples.bin"
                 if path.exists() and path.stat().st_size:
                     file = SampleFile(path)
-                    if file.words[Word.COUNT] >= 100:
+                    if file.count >= 100:
                         return file
                     file.close()
         raise BenchmarkFailed("the run that was to be cancelled ended by itself")
@@ -136,7 +137,8 @@ def one_step(channel: Channel) -> int:
 
     model: Any = torch.nn.Linear(32, 4)
     optimizer = torch.optim.Adam(model.parameters())
-    torch.nn.functional.mse_loss(model(torch.randn(8, 32)), torch.randn(8, 4)).backward()
+    loss: Any = torch.nn.functional.mse_loss(model(torch.randn(8, 32)), torch.randn(8, 4))
+    loss.backward()
     optimizer.step()
     channel.send({"done": True})
     return 0

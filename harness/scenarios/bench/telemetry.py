@@ -15,9 +15,10 @@ from harness.process.children import Child
 _STORM_PAUSE_S = 0.001  # far below any sensible interval, to see that the sampler keeps to its share by itself
 _READY = b"ready\n"
 
-# Runs in its own interpreter: holds memory, keeps idle threads as torch does, and works, as do its children.
+# Runs in its own interpreter: holds memory, keeps idle threads as torch does, and works without pause; its children
+# work a little and wait, as loaders of data do. More work would make tasks wait for a CPU: then there is no verdict.
 _LOAD = """
-import hashlib, os, sys, threading
+import hashlib, os, sys, threading, time
 threads, children, megabytes = map(int, sys.argv[1:])
 held = bytearray(megabytes << 20)
 held[::4096] = b"x" * len(held[::4096])
@@ -25,12 +26,12 @@ for _ in range(threads):
     threading.Thread(target=threading.Event().wait, daemon=True).start()
 for _ in range(children):
     if os.fork() == 0:
-        break
-else:
-    os.write(1, b"ready\\n")
-block = bytes(1 << 20)
+        while True:
+            hashlib.sha256(bytes(1 << 16)).digest()
+            time.sleep(0.01)
+os.write(1, b"ready\\n")
 while True:
-    hashlib.sha256(block).digest()
+    hashlib.sha256(held).digest()
 """
 
 

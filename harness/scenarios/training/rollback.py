@@ -1,4 +1,4 @@
-"""A step fails and the last good state is restored from memory: how long that takes, and whether it is really that state."""
+"""A step fails and the last good state is restored from memory: how long it takes, and whether it is that state."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -79,7 +79,7 @@ class RollbackTrain:
         )
 
     def iterate(self, context: Context) -> Mapping[str, float]:
-        """Trains from the first state to the end, through the fault; what failed is counted also where it ends the training."""
+        """Trains from the first state to the end, through the fault; the counters are kept also where that fails."""
         self._loop.rewind()
         try:
             losses = self._loop.run()

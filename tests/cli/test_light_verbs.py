@@ -1,0 +1,29 @@
+"""The reading verbs stay light: what they import is what they cost."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.results.store import Store
+from tests.results.documents import a_stored_run
+
+HEAVY = ("torch", "numpy", "hydra", "omegaconf", "yaml", "jsonschema", "tabulate", "psutil", "filelock", "hashlib")
+
+
+@pytest.mark.parametrize(
+    "call", ["results.main([])", "results.main(['--json'])", "show.main([])", "show.main(['--json'])"]
+)
+def test_a_reading_verb_imports_nothing_heavy(call: str, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    a_stored_run(store)
+    store.close()
+    verb = call.split(".", maxsplit=1)[0]
+    program = (
+        f"import sys; from harness.cli import {verb}; {call}; sys.exit(' '.join(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    environment = {**os.environ, "HARNESS_OUTPUTS": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == "\n", "these were imported"

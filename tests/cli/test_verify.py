@@ -1,0 +1,52 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.cli.verify import main
+from harness.errors import NotFound
+from harness.results.store import Store
+from tests.results.documents import a_stored_run
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setenv("HARNESS_OUTPUTS", str(tmp_path))
+    found = Store(tmp_path)
+    yield found
+    found.close()
+
+
+def test_whole_runs_hold(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        a_stored_run(store)
+    assert main(["--all"]) == 0
+    assert capsys.readouterr().out.endswith("2 of 2 runs hold\n")
+    assert main([]) == 0
+    assert capsys.readouterr().out.endswith("1 of 1 runs hold\n")
+
+
+def test_a_changed_number_is_a_mismatch(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    result, _ = a_stored_run(store)
+    a_stored_run(store)
+    path = store.runs / result["run_id"] / "result.json"
+    path.write_text(path.read_text().replace("12.075", "11.075"))
+    assert main(["--all"]) == 1
+    out = capsys.readouterr().out
+    assert f"{result['run_id']}: does not hold\n  result.json: its content does not have the digest" in out
+    assert out.endswith("1 of 2 runs hold\n")
+    assert main([result["run_id"]]) == 1
+
+
+def test_names_and_all_together_are_refused(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["last", "--all"])
+    assert caught.value.code == 2
+    assert "not both" in capsys.readouterr().err
+
+
+def test_an_empty_store_holds_and_has_no_last_run(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--all"]) == 0
+    assert capsys.readouterr().out == "0 of 0 runs hold\n"
+    with pytest.raises(NotFound):
+        main([])
