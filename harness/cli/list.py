@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(_document(wanted, searched), indent=2, ensure_ascii=False))
     else:
         print("\n\n".join(_sections(wanted, searched, in_full=bool(options.group))))
-    for line in [*problems, *_shadowed(wanted)]:
+    for line in [*problems, *_shadowed(wanted), *_misnamed(searched)]:
         print(line, file=sys.stderr)
     return 2 if problems else 0
 
@@ -93,6 +93,14 @@ def _shadowed(wanted: Groups) -> list[str]:
         for options in wanted.values()
         for option in options.values()
         for hidden in option.shadowed
+    ]
+
+
+def _misnamed(searched: Sequence[Folder]) -> list[str]:
+    return [
+        f"{folder.shown}/{path.relative_to(folder.path).as_posix()}: is never read; name it {path.stem}.yaml"
+        for folder in searched
+        for path in sorted(folder.path.rglob("*.yml"))
     ]
 
 

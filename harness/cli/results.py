@@ -1,4 +1,4 @@
-"""`results`: the runs that are stored, newest first."""
+"""`results`: the runs that are stored, newest last, where a terminal shows it."""
 
 import argparse
 import json
@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
         )
     finally:
         history.close()
+    found.reverse()
     if options.json:
         print(json.dumps([{key: value for key, value in row.items() if key != "created"} for row in found], indent=2))
     elif found:
@@ -56,7 +57,7 @@ def tell_recovered(manifests: Sequence[dict[str, Any]]) -> None:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m harness results",
-        description="Lists stored runs, newest first. Times are UTC, as typed and as shown.",
+        description="Lists stored runs, newest last. Times are UTC, as typed and as shown.",
         epilog="A time is an age (90m, 3h, 2d), a date (2026-11-22) or a date and time with or without a zone.",
     )
     parser.add_argument("--last", type=_count, default=20, metavar="N", help="at most N runs (default 20)")

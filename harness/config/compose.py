@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from harness.config import failures, options
-from harness.config.composed import Composed, Layer, Mode
+from harness.config.composed import Composed, Keys, Layer, Mode
 from harness.config.locate import Locator
 from harness.config.overrides import PRIMARY, Item, Read, parse, put, read, sweep_problem
 from harness.config.redact import redact_problems, secrets_of
@@ -65,7 +65,8 @@ def compose_all(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> t
             return whole, [whole]
         jobs, problems = composer.expand(overrides)
         whole = replace(whole, problems=whole.problems + problems)
-        return whole, [composer.compose(job, job=True) for job in jobs]
+        spoilt = composer.spoilt(overrides)
+        return whole, [composer.compose(job, job=True, spoilt=spoilt) for job in jobs]
 
 
 def expand(overrides: Sequence[str], config_dirs: Sequence[Path] = ()) -> list[list[str]]:
@@ -176,11 +177,13 @@ class Composer:
         quoted = ",".join('"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"' for path in extra)
         return [f"hydra.searchpath=[{quoted}]"] if extra else []
 
-    def compose(self, overrides: Sequence[str], *, job: bool = False) -> Composed:
-        """One configuration; see the function of this name."""
+    def compose(
+        self, overrides: Sequence[str], *, job: bool = False, spoilt: frozenset[Keys] = frozenset()
+    ) -> Composed:
+        """One configuration; see the function of this name. `spoilt` are keys whose problem was told already."""
         given = self.read(overrides)
         loaded = self._load_choices(given)
-        spoilt = given.spoilt | {item.keys for item in loaded.dropped}
+        spoilt |= given.spoilt | {item.keys for item in loaded.dropped}
         given = replace(given, problems=[*self.absent, *given.problems, *loaded.problems], spoilt=spoilt)
         if loaded.config is None:
             return Composed({}, {}, {}, given.texts, "RUN", job, given.problems, unresolved=frozenset({()}))
@@ -242,6 +245,11 @@ class Composer:
         config = self._load_choices(given).config
         params = OmegaConf.select(config, "hydra.sweeper.params") if config is not None else None
         return self.read([f"{key}={value}" for key, value in (params or {}).items()])
+
+    def spoilt(self, overrides: Sequence[str]) -> frozenset[Keys]:
+        """The keys that a sweep could not set, because of mistakes in the overrides or in the files."""
+        given = self.read(overrides)
+        return given.spoilt | self.swept(given).spoilt
 
     def expand(self, overrides: Sequence[str]) -> tuple[list[list[str]], list[Problem]]:
         """The overrides of every job of a sweep, and what is wrong with the sweep itself."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from harness.config import hints
-from harness.config.options import Folder, Groups
+from harness.config.options import NOTHING, Folder, Groups
 from harness.errors import Problem
 
 _NOT_FOUND = re.compile(r"Could not find '([^']+)'")
@@ -67,7 +67,8 @@ def _of_missing(name: str, text: str, place: str, files: Sequence[Path], groups:
     group, _, option = name.rpartition("/")
     inside = _IN.search(text)
     line = _line_of(files, option)
-    hint = hints.choose(option, groups[group]) if group in groups else hints.choose(group, groups)
+    known = set(groups[group]) - {NOTHING} if group in groups else set(groups)
+    hint = hints.choose(option if group in groups else group, known)
     where = f"{place}:{line}" if files else f"conf/{inside[1] if inside else 'config'}.yaml"
     kind = f"unknown {group} {option!r}" if group in groups else f"unknown group {group!r}"
     return Problem(where, f"defaults: {kind}", hint)

@@ -75,12 +75,19 @@ class Locator:
         return None
 
     def _file(self, keys: Keys) -> str:
-        best, where = -1, "conf/config.yaml"
+        best, where = 1, ""
         for layer in self.composed.layers:
             depth, line = self._find(layer, keys)
-            if depth >= best and (line or best < 0):
-                best, where = depth, f"{layer.shown}:{line or 1}"
-        return where
+            if depth >= best:
+                best, where = depth, f"{layer.shown}:{line}"
+        return where or self._nowhere(keys)
+
+    def _nowhere(self, keys: Keys) -> str:
+        """A part that no file has: the choice that left it out, else the file that should have it."""
+        for one in reversed(self.composed.assignments):
+            if one.group and one.keys == keys[:1]:
+                return f"override {one.text}"
+        return "conf/config.yaml"
 
     def _find(self, layer: Layer, keys: Keys) -> tuple[int, int]:
         inside = len(layer.package)

@@ -107,7 +107,7 @@ def read(overrides: Sequence[str], groups: Groups) -> Read:
 
 
 def parse(text: str, groups: Groups) -> Item:
-    """One override, with patterns written out and `scenario=null` turned into the option that Hydra can take.
+    """One override, with patterns written out and `group=null` turned into what Hydra takes instead.
 
     Raises:
         HydraException: the text does not follow Hydra's grammar.
@@ -119,8 +119,8 @@ def parse(text: str, groups: Groups) -> Item:
     usable = text
     if isinstance(parsed.value(), Glob):
         usable = f"{parsed.get_key_element()}=choice({','.join(_matching(parsed, groups))})"
-    elif choice and name == "scenario" and parsed.value() is None and not parsed.is_delete():
-        usable = f"scenario={NOTHING}"  # with null Hydra ends in an assertion
+    elif choice and parsed.value() is None and not parsed.is_delete():
+        usable = f"scenario={NOTHING}" if name == "scenario" else f"~{name}"  # Hydra takes no null for a group
     return Item(text, usable, parsed if usable == text else _parsed(usable), choice)
 
 

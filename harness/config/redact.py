@@ -46,7 +46,9 @@ _BEARER = re.compile(r"(?i)(?P<scheme>\bbearer\s+)[A-Za-z0-9._~+/=-]{6,}")
 _KEY = re.compile(r"(?P<name>[\w.-]+)[\"']?\s*[=:]\s*")
 _VALUE = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&}\]\"']+")
 _OVERRIDE = re.compile(r"(?s)(?P<head>(?:override )?[+~-]*(?P<name>[\w./@-]+)=).+")
-_MASKED = re.compile(r"[\"']?\[redacted")
+_MASKED = re.compile(r"[\"']?(?:\[redacted|…)")
+_DOTTED = re.compile(r"[\w.-]+")
+_FOUND = re.compile(r"(?s)\bfound .*")
 _FLAG = re.compile(r"--?[A-Za-z][\w-]*")
 _FLAG_AND_VALUE = re.compile(r"(?P<name>(?<!\S)--[A-Za-z][\w-]*)(?P<between>\s+)[^\s-]\S*")
 
@@ -159,4 +161,14 @@ def _mask_pairs(text: str) -> str:
 
 def redact_problems(problems: list[Problem], secrets: Set[str]) -> list[Problem]:
     """The same problems without secrets: an override is repeated in full where it is wrong."""
-    return [Problem(*(_text(part, secrets) for part in (one.place, one.message, one.hint))) for one in problems]
+    return [Problem(_text(one.place, secrets), _message(one, secrets), _text(one.hint, secrets)) for one in problems]
+
+
+def _message(problem: Problem, secrets: Set[str]) -> str:
+    """A message `key: rule, found value`, in which the key is a name and the rule no secret."""
+    key, separator, rule = problem.message.partition(": ")
+    if not separator or not _DOTTED.fullmatch(key):
+        return _text(problem.message, secrets)
+    if is_secret_name(key):
+        rule = _FOUND.sub(f"found {MASK}", rule)
+    return f"{key}: {_text(rule, secrets)}"

@@ -81,7 +81,8 @@ def _unknown_keys(error: Any, keys: Keys) -> Iterator[Finding]:
     known = error.schema.get("properties", {})
     for name in error.instance:
         if name not in known:
-            near = hints.nearest(str(name), [key for key in known if key not in error.instance] or known)
+            absent = [key for key in known if key not in error.instance]
+            near = hints.nearest(str(name), absent) or hints.nearest(str(name), known)
             hint = f"did you mean {near!r}?" if near else _listing(known)
             yield Finding((*keys, str(name)), "unknown key", hint, near)
 

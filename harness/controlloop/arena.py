@@ -19,6 +19,9 @@ from harness.errors import BenchmarkFailed
 
 ALIGNMENT = 64  # a cache line, and the widest vector register
 
+# Up to here memcpy is the fastest (by 5 % at 1 MB), above it torch's copy of 64-bit words (by 8 to 20 %, one thread).
+_CACHED = 6 * 2**20
+
 # In torch since the spring of 2026; older versions take the slower way below.
 SWAPS_STORAGES = hasattr(torch.UntypedStorage, "_swap_data_ptr_")
 
@@ -93,6 +96,7 @@ class Arena:
     def __init__(self, layout: Layout, allocate: Allocate = allocate) -> None:
         self.layout = layout
         self.blocks = [allocate(size, device) for size, device in zip(layout.sizes, layout.devices, strict=True)]
+        self.words = [block.view(torch.int64) for block in self.blocks]
         self.storages = [block.untyped_storage() for block in self.blocks]
         self.views = [self._view(place) for place in self.layout.places]
 
@@ -102,15 +106,16 @@ class Arena:
 
     def copy_from(self, other: "Arena") -> None:
         """Takes over every byte of `other`, one flat copy a block."""
-        for mine, theirs, size in zip(self.blocks, other.blocks, self.layout.sizes, strict=True):
-            if mine.device.type == "cpu":
-                ctypes.memmove(mine.data_ptr(), theirs.data_ptr(), size)  # streams past the cache, unlike Tensor.copy_
+        for mine, theirs, size in zip(self.words, other.words, self.layout.sizes, strict=True):
+            if size <= _CACHED and mine.device.type == "cpu":
+                ctypes.memmove(mine.data_ptr(), theirs.data_ptr(), size)
             else:
                 mine.copy_(theirs)
 
     def trade(self, other: "Arena") -> None:
         """Swaps what two arenas consist of, views included; tensors that were pointed at the views must follow."""
         self.blocks, other.blocks = other.blocks, self.blocks
+        self.words, other.words = other.words, self.words
         self.storages, other.storages = other.storages, self.storages
         self.views, other.views = other.views, self.views
 

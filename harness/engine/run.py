@@ -25,6 +25,7 @@ from harness.measure import environment
 from harness.measure.samples import SampleFile, trim
 from harness.measure.telemetry import TreeSampler
 from harness.process import memory
+from harness.process.children import output_of
 from harness.process.launcher import Launcher, Worker
 from harness.results.store import OpenRun, Store
 
@@ -164,7 +165,7 @@ class _Run:
             iterations=spec.measure.iterations,
         )
         sampler = TreeSampler(self.worker.pid, spec.telemetry.level)
-        captured = environment.capture(self.device)
+        captured = environment.capture(self.device, run=output_of)
         supervisor = Supervisor(self.worker, self.engine.launcher, self.engine.cancel, stream, output.write)
         report = supervisor.run(
             self._request(),

@@ -76,6 +76,7 @@ class Supervisor:
         if launcher.fileno() >= 0:
             self._watch(launcher, self._read_launcher)
         self._samples: SampleFile | None = None
+        self._sampler: Sampler | None = None
         self._cancelling = False
         self._control_open = True
 
@@ -99,12 +100,12 @@ class Supervisor:
         Raises:
             StoreLost: an event could not be written; the worker is killed first.
         """
-        self._samples = samples
+        self._samples, self._sampler = samples, sampler
         now = time.monotonic()
         self._timers = [Timer(now + timeout_s, lambda: self._end("failed", "timeout", _late(timeout_s)))]
         self._timers.append(Timer(now + 1.0, self._stream.sync, 1.0))
         if sampler is not None:
-            self._timers.append(Timer(now, lambda: self._ignore(sampler.sample()), interval_s))
+            self._timers.append(Timer(now, lambda: void(sampler.sample()), interval_s))
         if memory_limit_mb is not None:
             self._timers.append(Timer(now, lambda: self._check_memory(memory_limit_mb), MEMORY_POLL_S))
         if self._cancel.asked:
@@ -118,10 +119,6 @@ class Supervisor:
             raise
         self._drain()
         return self._conclude()
-
-    @staticmethod
-    def _ignore(_: object) -> None:
-        return None
 
     def _turn(self, longest_s: float) -> None:
         """Waits for the next thing to happen or the next timer, and serves it."""
@@ -183,6 +180,8 @@ class Supervisor:
                 self._stream.emit("phase.started", "debug", **message)
             case "outcome":
                 self._report.outcome = message
+                if self._sampler is not None:
+                    self._sampler.sample()  # the worker lives until it has said its last word
                 self._timers.append(Timer(time.monotonic() + LINGER_S, self._worker.kill))
 
     def _on_cancel(self) -> None:
@@ -255,6 +254,10 @@ class Supervisor:
         if self._cancelling and report.ending == "failed" and report.reason in ("lost", "error"):
             report.ending, report.reason = "cancelled", None
         return report
+
+
+def void(_: object) -> None:
+    """Drops a value where an action is wanted."""
 
 
 def _late(timeout_s: float) -> str:

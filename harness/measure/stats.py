@@ -17,6 +17,10 @@ __all__ = ["LEVEL", "POPULATION_N", "QUANTILES", "STATISTICS", "needed_n", "perc
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 STATISTICS = ("n", "mean", "std", "min", "max", "sum", "last", *QUANTILES)
 UNSTABLE_FROM = 0.10  # std over mean, as pyperf has it
+ADVICE = {
+    "unstable": "try a larger measure.iterations or measure.warmup, and look for other work on this host",
+    "outliers": "if they come first raise measure.warmup, else quieten the host or pin the run with affinity",
+}
 
 Bounds = list[float | None]
 
@@ -141,17 +145,10 @@ def _outliers(ordered: Sequence[float]) -> dict[str, int]:
 
 def _stability(found: Mapping[str, Any]) -> tuple[bool, list[str]]:
     """Whether the samples scatter too much to be trusted, and what to try then."""
-    n, mean, std = found["n"], found["mean"], found["std"]
+    mean, std = found["mean"], found["std"]
     if std is None or mean == 0 or std < UNSTABLE_FROM * abs(mean):
         return False, []
-    warnings = [
-        f"unstable: the standard deviation is {100 * std / abs(mean):.0f} % of the mean over {n} samples; "
-        "try a larger measure.iterations or measure.warmup, and look for other work on this host (telemetry: pressure)"
-    ]
-    severe = found["outliers"]["severe"]
-    if severe:
-        warnings.append(
-            f"{severe} of {n} samples lie far outside the others; if they are the first ones raise measure.warmup, "
-            "else quieten the host or pin the run with affinity"
-        )
+    warnings = [f"the standard deviation is {100 * std / abs(mean):.0f} % of the mean; {ADVICE['unstable']}"]
+    if found["outliers"]["severe"]:
+        warnings.append(f"{found['outliers']['severe']} of {found['n']} samples are outliers; {ADVICE['outliers']}")
     return True, warnings

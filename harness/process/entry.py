@@ -6,9 +6,20 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from harness.process.channel import Channel
+
+
+def interpreter(module: str) -> list[str]:
+    """The command of a new interpreter that runs `main` of a module of ours.
+
+    The place of this package goes in by code, not by PYTHONPATH: a variable would reach every command that is measured.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    program = f"import sys; sys.path.insert(0, {root!r}); from {module} import main; main(sys.argv[1:])"
+    return [sys.executable, "-c", program]
 
 
 def run(request: dict[str, Any], descriptors: Sequence[int]) -> int:
@@ -21,7 +32,7 @@ def run(request: dict[str, Any], descriptors: Sequence[int]) -> int:
     _tie_output(output)
     if request.get("start") == "fresh":
         os.set_inheritable(channel, True)
-        arguments = [sys.executable, "-m", "harness.process.entry", json.dumps(request), str(channel)]
+        arguments = [*interpreter("harness.process.entry"), json.dumps(request), str(channel)]
         os.execv(sys.executable, arguments)  # noqa: S606 - the same interpreter, no shell
     return _call(request, Channel.from_descriptor(channel))
 
@@ -61,17 +72,13 @@ def _portable_channel() -> Channel:
     return Channel(os.fdopen(source, "rb"), os.fdopen(writer, "wb", buffering=0))
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> NoReturn:
     """Runs the entry in this fresh interpreter; the second argument is the channel's descriptor, absent if portable."""
     request = json.loads(arguments[0])
     channel = Channel.from_descriptor(int(arguments[1])) if len(arguments) > 1 else _portable_channel()
     for module in request.get("preload", []):
         importlib.import_module(module)
-    return _call(request, channel)
-
-
-if __name__ == "__main__":
-    code = main(sys.argv[1:])
+    code = _call(request, channel)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -7,7 +7,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 from harness.errors import Cancelled, WorkerLost
 from harness.process import linux, reap
+from harness.process.entry import interpreter
 from harness.process.zygote import MESSAGE_BYTES
 
 Start = Literal["fork", "fresh", "portable"]
@@ -101,12 +101,10 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._known = frozenset(linux.child_pids(os.getpid()))
         linux.adopt_orphans()  # so that nothing escapes should the zygote itself be killed
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", _MARK: str(os.getpid())}
-        root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, _MARK: str(os.getpid())}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.process.zygote", str(theirs.fileno()), *preload],
+                [*interpreter("harness.process.zygote"), str(theirs.fileno()), *preload],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -214,7 +212,7 @@ class Launcher:
     def _spawn_portable(self, request: dict[str, Any]) -> Worker:
         """A worker without fork, sockets of its own or a zygote: pipes, with threads between them and our sockets."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.process.entry", json.dumps(request)],
+            [*interpreter("harness.process.entry"), json.dumps(request)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,16 +8,20 @@ from collections.abc import Callable, Collection
 from harness.process import linux
 
 
-def kill(pid: int, signal_number: int = signal.SIGKILL) -> None:
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has only the latter, which ends a process at once there
+
+
+def kill(pid: int, signal_number: int = KILL) -> None:
     """Signals one process; one that is already gone is no error."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal_number)
 
 
-def kill_group(pid: int, signal_number: int = signal.SIGKILL) -> None:
+def kill_group(pid: int, signal_number: int = KILL) -> None:
     """Signals the group that `pid` leads, and `pid` itself should it not have become a leader yet."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal_number)
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal_number)
     kill(pid, signal_number)
 
 

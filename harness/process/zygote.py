@@ -1,7 +1,7 @@
 """A process that imports once and forks many: workers are ready in milliseconds and never outlive the supervisor.
 
-Run as `python -m harness.process.zygote FD [MODULE ...]`. It reads requests from the socket FD, one JSON object a
-message with the worker's descriptors beside it, and answers with the worker's pid and, later, its exit. It is the parent
+`main` gets the number of its socket and the modules to import. It reads requests, one JSON object a message with the
+worker's descriptors beside it, and answers with the worker's pid and, later, its exit. It is the parent
 of every orphan below it, so it can end whatever a worker leaves behind; at the end of file on its socket it kills
 everything and goes. Workers die with it through the parent-death signal. It must stay single-threaded: it forks.
 """
@@ -21,6 +21,7 @@ from harness.process import linux
 from harness.process.reap import kill_children_except, reap_ready
 
 MESSAGE_BYTES = 1 << 16
+_BLAS = "OPENBLAS_NUM_THREADS"
 _RUSAGE_FIELDS = ("ru_utime", "ru_stime", "ru_maxrss", "ru_minflt", "ru_majflt", "ru_nvcsw", "ru_nivcsw")
 
 
@@ -32,11 +33,17 @@ def usage_dict(usage: Any) -> dict[str, float]:
 def _preload(modules: list[str]) -> dict[str, str]:
     """Imports each module once; an import that fails is told with the fork, where it can be reported."""
     failed = {}
+    given = os.environ.get(_BLAS)
+    os.environ[_BLAS] = "1"  # read at import: threads started there would make the fork unsafe
     for name in modules:
         try:
             importlib.import_module(name)
         except Exception:
             failed[name] = traceback.format_exc(limit=-1)
+    if given is None:
+        del os.environ[_BLAS]  # it must not reach the commands that workers start
+    else:
+        os.environ[_BLAS] = given
     gc.collect()
     gc.freeze()  # the pages of what was imported stay shared with every worker
     return failed
@@ -137,6 +144,3 @@ def main(arguments: list[str]) -> None:
     zygote.serve()
     kill_children_except(())
 
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

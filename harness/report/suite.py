@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from harness.report.console import print_suite
+from harness.report.proof import proof_table
 from harness.results.manifest import headline
 
 
@@ -38,9 +39,11 @@ class Job(Protocol):
 def print_ended(jobs: Sequence[Job], name: str) -> None:
     """Prints the table of all jobs under the suite's name, and why those without a result have none."""
     print_suite([_row(job) for job in jobs], name)
-    for job in jobs:
-        if job.result is None and job.message:
-            print(f"  {job.scenario}: {job.status}: {job.message}")  # noqa: T201 - a report on the terminal
+    lines = [f"  {job.scenario}: {job.status}: {job.message}" for job in jobs if job.result is None and job.message]
+    proof = proof_table([job.result["verdict"] for job in jobs if job.result is not None], "simple")
+    lines += ["", proof] if proof else []
+    if lines:
+        print("\n".join(lines))  # noqa: T201 - a report on the terminal
 
 
 def _row(job: Job) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _BINARY = getattr(os, "O_BINARY", 0)
-_sync = getattr(os, "fdatasync", os.fsync)
 
 
 class Disk:
@@ -44,7 +43,7 @@ class Disk:
                 self.put(descriptor, temporary, content)
                 if durable:
                     self.about_to("sync", temporary)
-                    _sync(descriptor)
+                    self.sync(descriptor)
             finally:
                 os.close(descriptor)
             self.about_to("replace", path)
@@ -60,6 +59,10 @@ class Disk:
         view = memoryview(content)
         while view:
             view = view[os.write(descriptor, view) :]
+
+    def sync(self, descriptor: int) -> None:
+        """Brings a file's content to the disk, so that a power cut keeps it; a kill alone would lose nothing."""
+        getattr(os, "fdatasync", os.fsync)(descriptor)
 
     def append(self, path: Path, lines: Sequence[bytes], heading: bytes) -> None:
         """Adds whole lines to a file that starts with `heading`; a torn last line of a killed writer is cut off first.
@@ -81,7 +84,7 @@ class Disk:
             except OSError:
                 os.ftruncate(descriptor, whole)
                 raise
-            _sync(descriptor)
+            self.sync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -94,7 +97,7 @@ class Disk:
             return
         try:
             with contextlib.suppress(OSError):
-                os.fsync(descriptor)
+                self.sync(descriptor)
         finally:
             os.close(descriptor)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.measure.catalogue import Metric
 from harness.measure.samples import Series
-from harness.measure.stats import summarize
+from harness.measure.stats import ADVICE, summarize
 from harness.results.canonical import clean, digest
 
 SCHEMA = "harness.result/1"
@@ -142,4 +142,13 @@ def _iterations(counted: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _metric_warnings(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return [f"{name}: {text}" for name, metric in metrics.items() for text in metric["statistics"]["warnings"]]
+    """One line for all unstable metrics and one for all with far outliers, so that the advice stands once."""
+    unstable = {name: metric["statistics"] for name, metric in metrics.items() if metric["statistics"]["unstable"]}
+    spread = [f"{name} {100 * found['std'] / abs(found['mean']):.0f} %" for name, found in unstable.items()]
+    far = [
+        f"{name} {found['outliers']['severe']} of {found['n']}"
+        for name, found in unstable.items()
+        if found["outliers"]["severe"]
+    ]
+    lines = [f"unstable (standard deviation over mean): {', '.join(spread)}; {ADVICE['unstable']}"] if spread else []
+    return lines + ([f"far outliers: {', '.join(far)}; {ADVICE['outliers']}"] if far else [])

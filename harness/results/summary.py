@@ -101,4 +101,8 @@ def _free_name(path: Path) -> Path:
 
 
 def _holds(path: Path, run_id: str) -> bool:
-    return path.exists() and f"\n{run_id},".encode() in path.read_bytes()
+    """Whether a whole row of the run is there; a torn last one is about to be cut off."""
+    if not path.exists():
+        return False
+    content = path.read_bytes()
+    return f"\n{run_id},".encode() in content[: content.rfind(b"\n") + 1]

@@ -24,28 +24,28 @@ def listed(argv: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [row["run_id"] for row in json.loads(capsys.readouterr().out)]
 
 
-def test_runs_are_listed_newest_first_with_their_time_in_utc(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_listed_newest_last_with_their_time_in_utc(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     _, first = a_stored_run(store)
     _, second = a_stored_run(store, "prefetch", run={"status": "failed", "reason": {"kind": "error", "message": "x"}})
     assert main([]) == 0
     heading, *rows = capsys.readouterr().out.splitlines()
     assert "created (UTC)" in heading
-    assert [row.split()[0] for row in rows] == [second["run_id"], first["run_id"]]
-    assert first["created_at"][:19].replace("T", " ") in rows[1]
-    assert "step.latency_ms p50 12 ms (n=10)" in rows[1]
+    assert [row.split()[0] for row in rows] == [first["run_id"], second["run_id"]]
+    assert first["created_at"][:19].replace("T", " ") in rows[0]
+    assert "step.latency_ms p50 12 ms (n=10)" in rows[0]
 
 
 def test_filters_reach_the_index(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     _, first = a_stored_run(store, run={"tags": ["a"]})
     _, second = a_stored_run(store, "prefetch", run={"status": "cancelled", "tags": ["b"], "model": "mlp"})
-    everything = [second["run_id"], first["run_id"]]
+    everything = [first["run_id"], second["run_id"]]
     assert listed([], capsys) == everything
-    assert listed(["--last", "1"], capsys) == everything[:1]
-    assert listed(["--status", "completed"], capsys) == everything[1:]
+    assert listed(["--last", "1"], capsys) == everything[1:]
+    assert listed(["--status", "completed"], capsys) == everything[:1]
     assert listed(["--status", "completed", "--status", "cancelled"], capsys) == everything
-    assert listed(["--scenario", "prefetch"], capsys) == everything[:1]
-    assert listed(["--model", "mlp"], capsys) == everything[:1]
-    assert listed(["--tag", "a"], capsys) == everything[1:]
+    assert listed(["--scenario", "prefetch"], capsys) == everything[1:]
+    assert listed(["--model", "mlp"], capsys) == everything[1:]
+    assert listed(["--tag", "a"], capsys) == everything[:1]
     assert listed(["--device", "cuda"], capsys) == []
     assert listed(["--from", "1h"], capsys) == everything
     assert listed(["--to", "1h"], capsys) == []

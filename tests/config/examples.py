@@ -35,7 +35,7 @@ class Example:
         return shlex.split(self._directive("run", f"scenario={self.path.stem}"))
 
     def install(self, folder: Path) -> None:
-        """Writes the file as an option of the folder, with an empty line for each message, so that lines keep their number."""
+        """Writes the file as an option of the folder; messages become empty lines, so that lines keep their number."""
         lines = self.path.read_text().splitlines(keepends=True)
         blanked = ["\n"] * len(self.expected) + lines[len(self.expected) :]
         target = folder / self._directive("as", f"scenario/{self.path.name}")

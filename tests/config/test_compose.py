@@ -10,7 +10,9 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from harness.config.check import check
 from harness.config.compose import allowed_cpus, compose, compose_all, expand, rewrite
+from harness.measure.catalogue import load_catalogue
 from harness.paths import data
 
 TOKENIZE = "# @package _global_\nscenario: {_target_: mybench.tokenize, text_kb: 64}\n"
@@ -117,7 +119,9 @@ def test_without_a_sweep_there_is_one_job() -> None:
 SWEEP = """
 import sys, hydra
 from hydra.core.hydra_config import HydraConfig
+from harness.config.check import check
 from harness.config.compose import adopt, rewrite
+from harness.measure.catalogue import load_catalogue
 from harness.paths import data
 from pathlib import Path
 folder, *overrides = sys.argv[1:]
@@ -165,6 +169,20 @@ def test_rewriting_forces_values_and_leaves_choices() -> None:
 
 def test_what_cannot_be_parsed_passes_through_rewriting() -> None:
     assert rewrite(["a=b;c"]) == ["a=b;c"]
+
+
+@pytest.mark.parametrize("group", ["threshold", "suite", "experiment", "model", "data"])
+def test_an_optional_group_can_be_switched_off(group: str) -> None:
+    composed = compose(["scenario=bench_engine", f"{group}=null"])
+    assert composed.problems == []
+    assert group not in composed.sources
+    assert composed.config.get(group) is None
+
+
+def test_a_group_that_is_needed_cannot_be_switched_off() -> None:
+    found = check(compose(["scenario=function", "telemetry=null"]), load_catalogue())
+    expected = "override telemetry=null: telemetry: must be given; set it with telemetry=…"
+    assert [str(problem) for problem in found] == [expected]
 
 
 def test_hydras_choices_and_the_hosts_cpus_can_be_referred_to() -> None:

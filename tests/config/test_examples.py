@@ -1,4 +1,4 @@
-"""Every YAML file below tests/examples: a bad one is answered with the messages of its first lines, a good one with none."""
+"""Every YAML file below tests/examples: a bad one is answered as its first lines say, a good one with nothing."""
 
 import os
 from pathlib import Path

@@ -21,12 +21,10 @@ from harness.measure.catalogue import load_catalogue
 RULES = 'threshold.rules=[{metric: iteration.duration_ms, stat: p95, critical: "> 5", when: {device: cpu}}]'
 METRICS = "metrics={tokens: {unit: s, better: higher}}"
 
-scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
-)
-names = st.sampled_from(["_target_", "rules", "metric", "kind", "cpus", "warmup", "wramup", "unit"]) | st.text(
-    max_size=6
-)
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | numbers | st.text(max_size=8)
+known = st.sampled_from(["_target_", "rules", "metric", "kind", "cpus", "warmup", "wramup", "unit"])
+names = known | st.text(max_size=6)
 values = st.recursive(
     scalars, lambda below: st.lists(below, max_size=3) | st.dictionaries(names, below, max_size=3), max_leaves=6
 )
@@ -62,7 +60,7 @@ def mutate(config: dict[str, Any], data: st.DataObject) -> None:
             parent[path[-1]] = data.draw(values)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_mutated_configuration_is_answered_with_problems_or_can_be_run(base: Composed, data: st.DataObject) -> None:
     config = copy.deepcopy(base.config)
@@ -75,16 +73,16 @@ def test_a_mutated_configuration_is_answered_with_problems_or_can_be_run(base: C
         assert json.dumps(RunSpec.from_composed(mutated, {}).stored_config)
 
 
-fragments = st.sampled_from(
-    ["scenario=function", "scenario=", "scenario=none", "~scenario", "telemetry=light", "telemetry=[full,light]", "++", "x",
-     "measure", ".warmup", "=", "-1", ",", ";", "${", "}", "${measure}", "${oc.env:NOPE}", "'", '"', "[", "]", "{a: 1}", "(",
-     ")", "glob(*)", "choice(1,2)", "range(3)", "interval(0,1)", "@", ":", "hydra.mode=MULTIRUN", "suite=smoke", "seed",
-     "threshold.rules.0", "metrics", "null", "true", "1e400", " ", "/", "\\", "\n", "ü", "device@x=cpu", "_target_", "???"]
-)  # fmt: skip
+FRAGMENTS = """
+scenario=function scenario= scenario=none ~scenario telemetry=light telemetry=[full,light] ++ x measure .warmup = -1 , ;
+${ } ${measure} ${oc.env:NOPE} ' " [ ] {a:1} ( ) glob(*) choice(1,2) range(3) interval(0,1) @ : hydra.mode=MULTIRUN
+suite=smoke seed threshold.rules.0 metrics null true 1e400 / \\ ü device@x=cpu _target_ ???
+"""
+fragments = st.sampled_from([*FRAGMENTS.split(), " ", "\n"])
 overrides = st.lists(st.lists(fragments, min_size=1, max_size=5).map("".join) | st.text(max_size=12), max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(overrides)
 def test_any_words_are_answered_with_a_configuration_or_with_problems(words: list[str]) -> None:
     with _hydra():
@@ -95,7 +93,7 @@ def test_any_words_are_answered_with_a_configuration_or_with_problems(words: lis
             composer.expand(words)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=40)
     | st.text(max_size=60).map(str.encode)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config.redact import MASK, is_secret_name, redact, secrets_of
+from harness.config.redact import MASK, is_secret_name, redact, redact_problems, secrets_of
+from harness.errors import Problem
 
 PLANTED = "hunter2-and-more"
 
@@ -131,6 +132,21 @@ def test_secrets_come_from_the_configuration_and_from_the_environment() -> None:
         "also-a-key",
         "proxy-word",
     }
+
+
+def test_a_problem_with_a_secret_keeps_its_rule_and_loses_its_value() -> None:
+    found = [
+        Problem(
+            "override llm.api_key=abc;d,e", "llm.api_key: must be a number, found 'abc' (text)", "set llm.api_key=…"
+        ),
+        Problem("my/a.yaml:3", "llm.token: unknown key", "did you mean 'tokens'?"),
+        Problem("my/a.yaml:4", f"measure.warmup: must be >= 0, found {PLANTED}"),
+    ]
+    assert redact_problems(found, {PLANTED}) == [
+        Problem(f"override llm.api_key={MASK}", f"llm.api_key: must be a number, found {MASK}", "set llm.api_key=…"),
+        found[1],
+        Problem("my/a.yaml:4", f"measure.warmup: must be >= 0, found {MASK}"),
+    ]
 
 
 def test_numbers_under_a_secret_name_are_masked_and_absent_ones_stay_absent() -> None:

@@ -67,9 +67,17 @@ def test_a_number_that_json_does_not_have_becomes_null_with_a_warning() -> None:
     assert schema.validate(result, "result") == []
 
 
-def test_warnings_of_the_statistics_name_their_metric() -> None:
-    result = a_result(measured={"step.latency_ms": [10.0, 20.0, 90.0]})
-    assert any(text.startswith("step.latency_ms: unstable") for text in result["warnings"])
+def test_unstable_metrics_share_one_warning_with_the_advice_once() -> None:
+    scattered = [10.0, 11.0, 10.5, 10.0, 90.0]
+    result = a_result(
+        measured={"step.latency_ms": scattered, "iteration.duration_ms": scattered, "other.rate": [1.0, 9.0]}
+    )
+    unstable, outliers = result["warnings"]
+    assert unstable.startswith(
+        "unstable (standard deviation over mean): iteration.duration_ms 135 %, step.latency_ms 135 %;"
+    )
+    assert outliers.startswith("far outliers: iteration.duration_ms 1 of 5, step.latency_ms 1 of 5;")
+    assert "measure.iterations" in unstable
 
 
 @pytest.mark.parametrize(("failed", "rate"), [(0, 0.0), (3, 0.3), (10, 1.0)])

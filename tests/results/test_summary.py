@@ -73,6 +73,15 @@ def test_commas_quotes_and_line_breaks_stay_inside_their_cell(store: Store) -> N
     assert len((store.outputs / "summary.csv").read_text().splitlines()) == 2
 
 
+def test_half_a_row_is_not_taken_for_the_row(store: Store) -> None:
+    _, manifest = a_stored_run(store)
+    path = store.outputs / "summary.csv"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    summary.append(store.outputs, manifest, Disk(), once=True)
+    assert path.read_bytes() == whole
+
+
 def test_a_row_that_is_there_is_not_written_twice(store: Store) -> None:
     _, manifest = a_stored_run(store)
     summary.append(store.outputs, manifest, Disk(), once=True)

@@ -62,6 +62,7 @@ class InnerHarness:
 
     def _start(self, command: list[str]) -> Started:
         environment = {**os.environ, "HARNESS_OUTPUTS": str(self.folder / "outputs")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # the goals are for a machine with a bytecode cache
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         with self._errors.open("wb") as errors:
             return Started(Child(command, environment=environment, stderr=errors.fileno()), self._errors)

@@ -1,9 +1,19 @@
 """Builds the training that a scenario asks for, and tells what it was built from."""
 
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
 from harness.controlloop.data import Source
 from harness.controlloop.device import usable
 from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
 from harness.engine.runner import Context
+
+Settings = TypeVar("Settings")
+
+
+def settled(kind: type[Settings], node: Settings | Mapping[str, Any]) -> Settings:
+    """A group of settings as its dataclass; YAML gives a plain mapping, which the checker held against the same class."""
+    return kind(**node) if isinstance(node, Mapping) else node
 
 
 def build_trainer(
@@ -20,11 +30,10 @@ def build_trainer(
         device=usable(context.device),
         run_id=context.folder.name,
     )
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     context.event(
         "tolaria.training.built",
         data=trainer.dataset.source,
-        parameters=parameters,
+        parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
         state_tensors=len(trainer.state.live.tensors),
         state_bytes=trainer.state.bytes,
         state_hash=trainer.state.digest(),

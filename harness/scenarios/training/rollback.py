@@ -13,7 +13,7 @@ from harness.controlloop.rollback import RestoreSettings, Rollback, SnapshotSett
 from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
 from harness.engine.runner import Context
 from harness.errors import BenchmarkFailed
-from harness.scenarios.training.assembly import build_trainer, switches
+from harness.scenarios.training.assembly import build_trainer, settled, switches
 
 
 class RollbackTrain:
@@ -32,16 +32,15 @@ class RollbackTrain:
         step_deadline: StepDeadline,
         fault: FaultPlan,
     ) -> None:
-        if fault.epoch > epochs or fault.step > steps:
-            raise BenchmarkFailed(
-                f"scenario.fault should lie within {epochs} epochs of {steps} steps. "
-                f"Found epoch {fault.epoch}, step {fault.step}.",
-                "change scenario.fault, scenario.epochs or scenario.steps",
-            )
-        self._model, self._data, self._settings = model, data, trainer
+        self._model, self._data, self._settings = model, data, settled(TrainerSettings, trainer)
         self._epochs, self._steps = epochs, steps
-        self._snapshots, self._restore = snapshots, restore
-        self._step_deadline, self._plan = step_deadline, fault
+        self._snapshots, self._restore = settled(SnapshotSettings, snapshots), settled(RestoreSettings, restore)
+        self._step_deadline, self._plan = settled(StepDeadline, step_deadline), settled(FaultPlan, fault)
+        if self._plan.epoch > epochs or self._plan.step > steps:
+            raise ValueError(
+                f"fault should lie within {epochs} epochs of {steps} steps. "
+                f"Found epoch {self._plan.epoch}, step {self._plan.step}."
+            )
 
     def setup(self, context: Context) -> None:
         """Builds the training, runs it once undisturbed for the losses to compare with, calibrates the deadline."""

@@ -10,7 +10,7 @@ from harness.controlloop.reference import packed
 from harness.controlloop.rollback import RestoreSettings, Rollback, SnapshotSettings
 from harness.controlloop.trainer import ModelFactory, TrainerSettings
 from harness.engine.runner import Context
-from harness.scenarios.training.assembly import build_trainer, switches
+from harness.scenarios.training.assembly import build_trainer, settled, switches
 
 
 class SteadyTrain:
@@ -27,9 +27,9 @@ class SteadyTrain:
         snapshots: SnapshotSettings,
         restore: RestoreSettings,
     ) -> None:
-        self._model, self._data, self._settings = model, data, trainer
+        self._model, self._data, self._settings = model, data, settled(TrainerSettings, trainer)
         self._epochs, self._steps = epochs, steps
-        self._snapshots, self._restore = snapshots, restore
+        self._snapshots, self._restore = settled(SnapshotSettings, snapshots), settled(RestoreSettings, restore)
 
     def setup(self, context: Context) -> None:
         """Loads the data, builds the model, moves its state into the arena."""

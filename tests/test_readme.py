@@ -1,0 +1,74 @@
+"""Every command of the README does what the README says, run in its order as a new user would."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(kind: str) -> list[str]:
+    return [body for _, label, body in BLOCK.findall(TEXT) if label == kind]
+
+
+def commands(kind: str) -> list[str]:
+    return [line for body in blocks(kind) for line in body.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder with the files that the README shows."""
+    folder = tmp_path_factory.mktemp("tour")
+    for _, label, body in BLOCK.findall(TEXT):
+        if label.startswith("file="):
+            path = folder / label.removeprefix("file=")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(body, encoding="utf-8")
+    return folder
+
+
+def run(command: str, place: Path) -> subprocess.CompletedProcess[str]:
+    words = shlex.split(command)
+    assert words[0] == "python"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(place)}
+    return subprocess.run(
+        [sys.executable, *words[1:]], cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.tour
+@pytest.mark.timeout(300)
+def test_the_tour_works_from_its_first_command_to_its_last(place: Path) -> None:
+    assert len(commands("tour")) >= 12
+    for command in commands("tour"):
+        done = run(command, place)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+    assert (place / "outputs" / "summary.csv").exists()
+
+
+@pytest.mark.tour
+def test_the_mistakes_are_refused_with_hints(place: Path) -> None:
+    for command in commands("refused"):
+        done = run(command, place)
+        assert done.returncode == 2
+        assert "did you mean 'iterations'?" in done.stderr
+        assert "must be >= 0, found -1" in done.stderr
+
+
+def test_the_two_commands_are_the_first_thing() -> None:
+    first, second = (body.strip() for body in blocks("") if body.startswith("python3 -m venv"))
+    assert first.endswith("-m harness scenario=rollback")
+    assert second.endswith("-m pytest")
+    assert TEXT.index(second) < TEXT.index("## ")
+
+
+def test_the_test_command_is_what_continuous_integration_runs() -> None:
+    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
