@@ -3,9 +3,11 @@
 import importlib
 import json
 import os
+import socket
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,18 +24,32 @@ def interpreter(module: str) -> list[str]:
     return [sys.executable, "-c", program]
 
 
-def run(request: dict[str, Any], descriptors: Sequence[int]) -> int:
-    """Ties descriptor 1 to standard output and error, makes a channel of descriptor 0, and runs the entry.
+@dataclass
+class Inheritance:
+    """What a worker was given at birth beside its channel."""
+
+    zygote: socket.socket | None = None  # asks for processes that serve this worker; None without a zygote
+    descriptors: list[int] = field(default_factory=list)
+
+
+inherited = Inheritance()
+
+
+def run(request: dict[str, Any], descriptors: Sequence[int], zygote: socket.socket) -> int:
+    """Ties the second descriptor to standard output and error, makes a channel of the first, and runs the entry.
 
     `request["start"]` of "fresh" replaces this process image by a new interpreter first (a fork of an interpreter in
     which torch has bound its OpenMP runtime cannot load another one).
     """
-    channel, output, *_ = descriptors
+    channel, output, *others = descriptors
     _tie_output(output)
     if request.get("start") == "fresh":
-        os.set_inheritable(channel, True)
-        arguments = [*interpreter("harness.process.entry"), json.dumps(request), str(channel)]
+        passed = [channel, zygote.fileno(), *others]
+        for descriptor in passed:
+            os.set_inheritable(descriptor, True)
+        arguments = [*interpreter("harness.process.entry"), json.dumps(request), *map(str, passed)]
         os.execv(sys.executable, arguments)  # noqa: S606 - the same interpreter, no shell
+    inherited.zygote, inherited.descriptors = zygote, others
     return _call(request, Channel.from_descriptor(channel))
 
 
@@ -73,9 +89,15 @@ def _portable_channel() -> Channel:
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """Runs the entry in this fresh interpreter; the second argument is the channel's descriptor, absent if portable."""
-    request = json.loads(arguments[0])
-    channel = Channel.from_descriptor(int(arguments[1])) if len(arguments) > 1 else _portable_channel()
+    """Runs the entry in this fresh interpreter; the arguments behind the request are descriptors, none if portable."""
+    request, descriptors = json.loads(arguments[0]), [int(argument) for argument in arguments[1:]]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    if descriptors:
+        channel = Channel.from_descriptor(descriptors[0])
+        inherited.zygote, inherited.descriptors = socket.socket(fileno=descriptors[1]), descriptors[2:]
+    else:
+        channel = _portable_channel()
     for module in request.get("preload", []):
         importlib.import_module(module)
     code = _call(request, channel)

@@ -15,12 +15,13 @@ import signal
 import socket
 import sys
 import traceback
+from dataclasses import dataclass
 from typing import Any
 
 from harness.process import linux
-from harness.process.reap import kill_children_except, reap_ready
+from harness.process.client import MESSAGE_BYTES
+from harness.process.reap import kill_children_except, kill_group, reap_ready
 
-MESSAGE_BYTES = 1 << 16
 _BLAS = "OPENBLAS_NUM_THREADS"
 _RUSAGE_FIELDS = ("ru_utime", "ru_stime", "ru_maxrss", "ru_minflt", "ru_majflt", "ru_nvcsw", "ru_nivcsw")
 
@@ -49,12 +50,21 @@ def _preload(modules: list[str]) -> dict[str, str]:
     return failed
 
 
+@dataclass
+class Connection:
+    """A socket that asks for workers: the supervisor's, or that of a worker whose pid is `owner`."""
+
+    socket: socket.socket
+    owner: int | None = None
+
+
 class Zygote:
-    """The state of the zygote: its socket, and which of its children are workers."""
+    """The state of the zygote: who may ask for workers, and which of its children are workers, by who asked."""
 
     def __init__(self, control: socket.socket) -> None:
-        self.control = control
-        self.workers: dict[int, bool] = {}
+        self.supervisor = Connection(control)
+        self.connections = [self.supervisor]
+        self.workers: dict[int, Connection] = {}
         self.failed: dict[str, str] = {}
         self._wakeup, self._signalled = socket.socketpair()
         for end in (self._wakeup, self._signalled):
@@ -70,46 +80,72 @@ class Zygote:
     def serve(self) -> None:
         """Serves requests until the supervisor is gone."""
         while True:
-            ready, _, _ = select.select([self.control, self._wakeup], [], [])
+            ready, _, _ = select.select([self._wakeup, *(each.socket for each in self.connections)], [], [])
             if self._wakeup in ready:
                 self._wakeup.recv(4096)
                 self._report_exits()
-            if self.control in ready and not self._serve_one():
-                return
+            for connection in [each for each in self.connections if each.socket in ready]:
+                if not self._serve_one(connection):
+                    if connection is self.supervisor:
+                        return
+                    self._drop(connection)
 
-    def _serve_one(self) -> bool:
+    def _serve_one(self, connection: Connection) -> bool:
         try:
-            content, descriptors, _, _ = socket.recv_fds(self.control, MESSAGE_BYTES, 8)
-        except ConnectionError:
+            content, descriptors, _, _ = socket.recv_fds(connection.socket, MESSAGE_BYTES, 8)
+        except OSError:
             return False
         if not content:
             return False
         request = json.loads(content)
         self.preload(request.get("preload", []))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
-            self._become_worker(request, descriptors)
+            ours.close()
+            self._become_worker(request, descriptors, theirs)
+        theirs.close()
         for descriptor in descriptors:
             os.close(descriptor)
-        self.workers[pid] = bool(request.get("owns_orphans", True))
-        self._send({"started": pid, "failed_imports": self.failed, "threads": linux.thread_count()})
+        self.workers[pid] = connection
+        if request.get("connected"):
+            self.connections.append(Connection(ours, pid))
+        else:
+            ours.close()
+        self._send(
+            connection, {"started": pid, "failed_imports": self.failed, "threads": linux.thread_count()}
+        )
         return True
 
     def _report_exits(self) -> None:
         for pid, status, usage in reap_ready():
-            owns_orphans = self.workers.pop(pid, None)
-            if owns_orphans is None:
+            connection = self.workers.pop(pid, None)
+            if connection is None:
                 continue  # an orphan that ended by itself
-            leftovers = kill_children_except(self.workers) if owns_orphans else set()
-            self._send({"exited": pid, "status": status, "usage": usage_dict(usage), "leftovers": sorted(leftovers)})
+            for own in [each for each in self.connections if each.owner == pid]:
+                self._drop(own)
+            # What a worker of the supervisor leaves behind is ended. An orphan of a process that serves a worker may
+            # be that worker's own, so it is left until the worker ends.
+            leftovers = kill_children_except(self.workers) if connection is self.supervisor else set()
+            message = {"exited": pid, "status": status, "usage": usage_dict(usage), "leftovers": sorted(leftovers)}
+            self._send(connection, message)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _drop(self, connection: Connection) -> None:
+        """Ends the processes that a connection asked for; nobody is left who could want them."""
+        self.connections.remove(connection)
+        connection.socket.close()
+        for pid in [pid for pid, asked_by in self.workers.items() if asked_by is connection]:
+            del self.workers[pid]
+            kill_group(pid)
+            os.waitpid(pid, 0)
+
+    def _send(self, connection: Connection, message: dict[str, Any]) -> None:
         try:
-            self.control.send(json.dumps(message).encode())
+            connection.socket.send(json.dumps(message).encode())
         except OSError:
-            return  # the supervisor is gone; the end of file that follows ends everything
+            return  # the one who asked is gone; the end of file that follows ends what it asked for
 
-    def _become_worker(self, request: dict[str, Any], descriptors: list[int]) -> None:
+    def _become_worker(self, request: dict[str, Any], descriptors: list[int], own: socket.socket) -> None:
         """In the child: cuts every tie to the zygote, then runs the entry; never returns."""
         code = 70
         try:
@@ -117,7 +153,7 @@ class Zygote:
             os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for end in (self.control, self._wakeup, self._signalled):
+            for end in (self._wakeup, self._signalled, *(each.socket for each in self.connections)):
                 end.close()
             linux.die_with_parent(signal.SIGKILL)
             if os.getppid() != zygote:
@@ -125,7 +161,7 @@ class Zygote:
             linux.offer_to_oom_killer()
             from harness.process import entry
 
-            code = entry.run(request, descriptors)
+            code = entry.run(request, descriptors, own)
         except BaseException:
             traceback.print_exc()
         finally:
