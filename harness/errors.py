@@ -7,7 +7,8 @@
     │   ├── HostBusy            2   another measurement holds the host lock
     │   └── StorageRefused      2   the output folder cannot be written
     ├── BenchmarkFailed         3   the measured work did not run to its end
-    │   └── WorkerLost          3   the worker or its zygote went away
+    │   ├── WorkerLost          3   the worker or its zygote went away
+    │   └── DeadlineExceeded    3   a call was late and was ended
     ├── StoreLost               3   results were measured and could not be kept
     └── NotFound                2   a run, scenario or verb that does not exist
 
@@ -82,6 +83,18 @@ class BenchmarkFailed(HarnessError):
 
 class WorkerLost(BenchmarkFailed):
     """The worker or its zygote went away without a word."""
+
+
+class DeadlineExceeded(BenchmarkFailed):
+    """A call was late and was ended; a TimeoutError that the called function raises itself is another thing."""
+
+    def __init__(self, name: str, deadline_s: float) -> None:
+        super().__init__(f"{name} was not done within its deadline of {deadline_s:g} s")
+        self.name = name
+        self.deadline_s = deadline_s
+
+    def __reduce__(self) -> tuple[type["DeadlineExceeded"], tuple[str, float]]:
+        return type(self), (self.name, self.deadline_s)
 
 
 class StoreLost(HarnessError):

@@ -70,13 +70,17 @@ def _norm(kind: str, width: int) -> list[nn.Module]:
 
 
 class Block(nn.Module):
-    """Causal self-attention and a feed-forward part, each added to what came in."""
+    """Causal self-attention and a feed-forward part, each added to what came in.
+
+    Dropout is on what is added, not on the attention weights: there torch leaves its fast kernel, and the step doubles.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
         self.before_attention, self.before_feed = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.projections, self.output = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.projections = nn.Linear(width, 3 * width)
+        self.output = nn.Sequential(nn.Linear(width, width), nn.Dropout(dropout))
         self.feed = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width), nn.Dropout(dropout)
         )
@@ -90,8 +94,7 @@ class Block(nn.Module):
     def _attend(self, projected: Tensor) -> Tensor:
         rows, length, _ = projected.shape
         query, key, value = projected.view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        drop = self.dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(query, key, value, dropout_p=drop, is_causal=True)
+        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         return mixed.transpose(1, 2).reshape(rows, length, -1)
 
 

@@ -19,6 +19,10 @@ class Channel:
         end = socket.socket(fileno=descriptor)
         return cls(cast(BinaryIO, end.makefile("rb")), cast(BinaryIO, end.makefile("wb", buffering=0)))
 
+    def fileno(self) -> int:
+        """The descriptor below, for those who speak another language on it."""
+        return self._reader.fileno()
+
     def send(self, message: Mapping[str, Any]) -> None:
         """Sends one message.
 
