@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,12 +11,13 @@ import yaml
 from harness.config.check import check, config_schema
 from harness.config.compose import compose, compose_all
 from harness.config.crossrules import UNSUPPORTED
+from harness.config.explain import describe
 from harness.config.knobs import knobs_of
 from harness.config.options import NOTHING, Option, folders, groups
 from harness.config.sentences import Validator
 from harness.config.signature import describe_targets, shipped_document
 from harness.config.spec import RunSpec
-from harness.config.targets import shipped, undescribed
+from harness.config.targets import undescribed
 from harness.gates.comparison import OPERATORS
 from harness.gates.comparison import parse as parse_comparison
 from harness.gates.thresholds import load_rules
@@ -108,11 +110,17 @@ def test_the_schemas_of_the_shipped_targets_are_those_of_their_signatures() -> N
     assert path.read_text(encoding="utf-8") == expected, "run `python -m harness.config.signature`"
 
 
-def test_the_defaults_of_a_runner_stand_in_its_yaml() -> None:
-    for option in SHIPPED["scenario"].values():
-        node = (yaml.safe_load(option.path.read_text()) or {}).get("scenario", {})
-        for name in shipped().get(node.get("_target_", ""), {}).get("required", []):
-            assert name in node, f"{option.shown}: {name}"
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.group == "scenario"], ids=ids)
+def test_what_is_described_is_what_is_composed(option: Option) -> None:
+    composed = compose([f"scenario={option.name}"])
+    described = describe(option, SHIPPED, folders()[:1])
+    for knob, _ in described.knobs:
+        if knob.line and not (isinstance(knob.value, str) and "${" in knob.value):
+            value: Any = composed.config
+            for key in knob.keys:
+                value = value[key]
+            assert value == knob.value, f"{knob.place}: {knob.dotted}"
+    assert {group: composed.choices[group] for group in described.parts} == described.parts
 
 
 @pytest.mark.parametrize("name", ["config", "targets"])

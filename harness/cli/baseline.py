@@ -1,7 +1,6 @@
 """`baseline`: keeps a run to compare with, and shows what is kept."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from harness.cli.results import tell_recovered
 from harness.report.columns import columns
 from harness.report.numbers import number, with_interval
 from harness.results import baseline
+from harness.results.canonical import pretty
 from harness.results.history import History
 from harness.results.times import said
 
@@ -77,7 +77,7 @@ def _show(options: argparse.Namespace) -> int:
         if options.scenario in (None, document["scenario"]) and options.device in (None, document["device"])
     ]
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(pretty(found).decode(), end="")
     elif not found:
         print(f"no baseline matches in {base}")
     elif options.scenario is None:

@@ -1,7 +1,6 @@
 """`show`: one stored run, as its report or as its documents."""
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from harness import paths
 from harness.cli.results import tell_recovered
 from harness.report.columns import columns
 from harness.report.numbers import number
+from harness.results.canonical import pretty
 from harness.results.history import History
 from harness.results.times import said
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         history.close()
     folder = history.runs / run_id
     if options.json:
-        print(json.dumps(manifest if result is None else result, indent=2))
+        print(pretty(manifest if result is None else result).decode(), end="")
         return 0
     print(_origin(manifest))
     print()

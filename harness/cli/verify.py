@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
     history = History(paths.outputs())
     try:
         tell_recovered(history.recover())
-        every = [row["run_id"] for row in history.index.find()] if options.all else []
+        every = [row["run_id"] for row in reversed(history.index.find())] if options.all else []
         run_ids = every if options.all else [history.find(text) for text in options.runs or ["last"]]
     finally:
         history.close()

@@ -31,13 +31,18 @@ class Description:
 def describe(option: Option, found: Groups, searched: Sequence[Folder]) -> Description:
     """What the YAML files, the schemas and the metric catalogue say about an option."""
     result = Description(option)
-    own = knobs_of(option.path, option.shown, (option.group,))
-    result.parts = _parts(option, found)
-    layers = [own]
+    reading = _Reading(found)
+    reading.visit(option)
+    layers = [knobs_of(one.path, one.shown, (one.group,)) for one in reading.files]
+    result.parts = reading.overrides
     if option.group == "scenario":
-        layers.insert(0, knobs_of(data("conf") / "config.yaml", "conf/config.yaml"))
-        chosen = [(group, found[group][name]) for group, name in result.parts.items() if name in found.get(group, {})]
-        layers[1:1] = [knobs_of(one.path, one.shown, (group,)) for group, one in chosen if group != "threshold"]
+        result.parts = reading.all_parts(option.name)
+        chosen = [found[group][name] for group, name in result.parts.items() if group != "threshold"]
+        layers = [
+            knobs_of(data("conf") / "config.yaml", "conf/config.yaml"),
+            *(knobs_of(one.path, one.shown, (one.group,)) for one in chosen),
+            *layers,
+        ]
     merged = _merge(layers)
     targets = {knob.keys[:-1]: str(knob.value) for knob in merged if knob.keys[-1] == "_target_"}
     result.target = targets.get((option.group,))
@@ -47,6 +52,48 @@ def describe(option: Option, found: Groups, searched: Sequence[Folder]) -> Descr
     result.knobs.sort(key=lambda pair: pair[0].keys[0] != option.group)
     result.metrics = _metrics(result, merged, searched, found)
     return result
+
+
+@dataclass
+class _Reading:
+    """The defaults lists of an option and of those it names, read without Hydra."""
+
+    found: Groups
+    files: list[Option] = field(default_factory=list)
+    overrides: dict[str, str] = field(default_factory=dict)
+
+    def visit(self, option: Option) -> None:
+        """Notes the options that this one chooses, nearest first, and the files it builds on, farthest first."""
+        if option in self.files:
+            return
+        entries = _defaults_list(option)
+        for key, name in (pair for entry in entries if isinstance(entry, dict) for pair in entry.items()):
+            self.overrides.setdefault(str(key).split()[-1].strip("/"), str(name))
+        for entry in entries:
+            group, _, name = str(entry).rpartition("/")
+            base = self.found.get(group.strip("/") or option.group, {}).get(name)
+            if isinstance(entry, str) and base is not None:
+                self.visit(base)
+        self.files.append(option)
+
+    def all_parts(self, scenario: str) -> dict[str, str]:
+        """The option of every group, unless the command line says otherwise."""
+        parts = {**defaults(), "threshold": scenario, **self.overrides}
+        for group, name in list(parts.items()):
+            part = self.found.get(group, {}).get(name)
+            if part is not None:
+                below = _Reading(self.found)
+                below.visit(part)
+                parts = below.overrides | parts if group in self.overrides else parts | below.overrides
+        return {group: name for group, name in parts.items() if name in self.found.get(group, {})}
+
+
+def _defaults_list(option: Option) -> list[Any]:
+    import yaml
+
+    loaded = yaml.safe_load(option.path.read_text(encoding="utf-8"))
+    listed = loaded.get("defaults", []) if isinstance(loaded, dict) else []
+    return listed if isinstance(listed, list) else []
 
 
 def _merge(layers: Sequence[Sequence[Knob]]) -> list[Knob]:
@@ -59,25 +106,6 @@ def _merge(layers: Sequence[Sequence[Knob]]) -> list[Knob]:
             comment = knob.comment or (before.comment if before else "")
             merged[knob.keys] = Knob(knob.keys, knob.value, comment, knob.shown, knob.line)
     return list(merged.values())
-
-
-def _parts(option: Option, found: Groups) -> dict[str, str]:
-    """The options of other groups that hold with this one, unless the command line says otherwise."""
-    import yaml
-
-    loaded = yaml.safe_load(option.path.read_text(encoding="utf-8")) or {}
-    entries = loaded.get("defaults", []) if isinstance(loaded, dict) else []
-    listed = {
-        str(key).split()[-1].strip("/"): str(name)
-        for entry in entries
-        if isinstance(entry, dict)
-        for key, name in entry.items()
-    }
-    if option.group != "scenario":
-        return listed
-    parts = defaults() | listed
-    parts["threshold"] = listed.get("threshold", option.name)
-    return {group: name for group, name in parts.items() if name in found.get(group, {})}
 
 
 def _schema_of(target: str | None) -> Mapping[str, Any]:

@@ -1,11 +1,12 @@
 """Batches in a seeded order whose position can be saved and taken back."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from harness.controlloop.arena import Call
 from harness.controlloop.data import Dataset
 from harness.errors import BenchmarkFailed
 
@@ -59,6 +60,6 @@ class Batches:
         """The position before the next batch."""
         return self.position
 
-    def calls(self, state: Position) -> Iterable[tuple[Callable[[Any], object], Any]]:
+    def calls(self, state: Position) -> Iterable[Call]:
         """Goes back to a position; the next batch is the one that followed it."""
         return [(vars(self).update, {"position": state})]

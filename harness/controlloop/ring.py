@@ -7,6 +7,8 @@ Adopting a snapshot gives its memory away. Until it is armed again, which must b
 (batch norm writes in forward), a second fault takes the next older one.
 """
 
+import gc
+import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -78,27 +80,42 @@ class Ring:
         if self._held:
             self._held[-1].good = True
 
-    def restore(self, method: Method, first: Snapshot | None) -> Snapshot:
-        """Goes back to the snapshot `first`, or, where that fails, to the next older good one.
+    def restore(self, method: Method) -> tuple[Snapshot, int]:
+        """Goes back to the newest good snapshot, or, where that fails, to the next older one, and drops what is newer.
+
+        Gives the snapshot, and the nanoseconds from the decision (the choice of a snapshot) to the state in place.
 
         Raises:
             RestoreFailed: none could be restored; the state must not be trained on.
         """
         take: Callable[[Snapshot], None] = self._state.adopt if method == "adopt" else self._state.copy_back
+        target = self.newest_good()
+        collecting = gc.isenabled()
+        gc.disable()  # a collection with torch loaded can take longer than the restore by a factor of a thousand
+        try:
+            decided = time.perf_counter_ns()
+            snapshot = self._first_that_works(take, target)
+            adopted = time.perf_counter_ns()
+        finally:
+            if collecting:
+                gc.enable()
+        self._drop_newer(snapshot)
+        return snapshot, adopted - decided
+
+    def _first_that_works(self, take: Callable[[Snapshot], None], snapshot: Snapshot | None) -> Snapshot:
         reasons: list[str] = []
-        snapshot = first
         while snapshot is not None:
             try:
                 take(snapshot)
             except Exception as error:  # whatever a part raises, the next older snapshot replaces all of it
-                reasons.append(f"step {snapshot.step}: {error}")
+                reasons.append(f"; step {snapshot.step}: {error}")
                 self._release(snapshot)
+                snapshot = self.newest_good()
             else:
                 return snapshot
-            snapshot = self.newest_good()
-        raise RestoreFailed("no snapshot could be restored" + "".join(f"; {reason}" for reason in reasons))
+        raise RestoreFailed("no snapshot could be restored" + "".join(reasons))
 
-    def drop_newer(self, snapshot: Snapshot) -> None:
+    def _drop_newer(self, snapshot: Snapshot) -> None:
         """Forgets what was captured after `snapshot`, on the way that was left."""
         while self._held[-1] is not snapshot:
             self._release(self._held[-1])

@@ -17,7 +17,8 @@ import torch
 from numpy.random import get_bit_generator, set_bit_generator  # type: ignore[attr-defined]  # missing in its stubs
 from torch import Tensor
 
-from harness.controlloop.snapshot import Call, Part
+from harness.controlloop.arena import Call
+from harness.controlloop.snapshot import Part
 
 
 def sources(device: torch.device) -> dict[str, Part]:

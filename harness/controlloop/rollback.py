@@ -1,6 +1,5 @@
 """From the decision to go back to a state that can be trained on, with the evidence that it is the right one."""
 
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ class Rollback:
 
     def _reset_counters(self) -> None:
         self.restored: list[Restored] = []
-        self.misses = self.failures = self.rearms = 0
+        self.misses = self.failures = 0
 
     def rewind(self) -> None:
         """Forgets everything of the training before."""
@@ -99,7 +98,6 @@ class Rollback:
         """Makes an adopted snapshot restorable again; runs before the next step writes to the state."""
         started = time.perf_counter_ns()
         if self.ring.rearm():
-            self.rearms += 1
             self._telemetry.record("tolaria.rollback.rearm_ms", (time.perf_counter_ns() - started) / 1e6)
 
     def restore(self, reason: str, before: str) -> Restored:
@@ -110,24 +108,16 @@ class Rollback:
         """
         from_step = self._state.progress.step
         bad, hashing_before_s = self._hash_of_bad_before()
-        target = self.ring.newest_good()
-        collecting = gc.isenabled()
-        gc.disable()  # a full collection with torch loaded takes longer than the restore by a factor of a thousand
-        decided = time.perf_counter_ns()
         try:
-            snapshot = self.ring.restore(self._settings.method, target)
-            adopted = time.perf_counter_ns()
+            snapshot, latency_ns = self.ring.restore(self._settings.method)
         except RestoreFailed as error:
             self._fail(reason, from_step, str(error), missed=True)
             raise
-        finally:
-            if collecting:
-                gc.enable()
-        latency_ms = (adopted - decided) / 1e6
-        self.ring.drop_newer(snapshot)
+        started = time.perf_counter_ns()
+        latency_ms = latency_ns / 1e6
         bad = bad or snapshot.arena.digest()  # adopting by pointer left the bad state where the good one was
         restored = self._state.digest()
-        seconds = hashing_before_s + (time.perf_counter_ns() - adopted) / 1e9
+        seconds = hashing_before_s + (time.perf_counter_ns() - started) / 1e9
         done = Restored(
             reason,
             from_step,

@@ -1,18 +1,16 @@
 """What a snapshot holds, and how a state is captured and taken back as a whole."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from harness.controlloop.arena import Allocate, Arena, LiveState, allocate, homes
+from harness.controlloop.arena import Allocate, Arena, Call, LiveState, allocate, homes
 from harness.errors import BenchmarkFailed
 
 FORMAT = 1  # 1: tensors in an arena; parts progress, groups, rng.*, loader, scaler and those added
-
-Call = tuple[Callable[[Any], object], Any]
 
 
 class RestoreFailed(BenchmarkFailed):
@@ -87,7 +85,7 @@ class Scaler:
         return [(self._scaler.load_state_dict, state)] if state else []
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Snapshot:
     """One whole training state at a step boundary.
 

@@ -64,7 +64,7 @@ def judge_rule(rule: Rule, document: Mapping[str, Any], busy: str | None = None)
     interval = statistics["ci"].get(rule.stat)
     reason = busy or _unproven(rule.stat, statistics)
     if reason is not None:
-        return Finding(rule, "inconclusive", reason, value, n, unit, interval)
+        return Finding(rule, "inconclusive", f"{_said(rule, value, unit, n)}: {reason}", value, n, unit, interval)
     return _judge_interval(rule, value, n, unit, interval)
 
 

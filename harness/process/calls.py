@@ -294,11 +294,12 @@ class Calls:
                 self._end(handle, CancelledError())
             self._loop.call_later(0, self._loop.stop)
 
+        until = time.monotonic() + timeout_s
         self._loop.call_soon_threadsafe(end_all)
         self._thread.join(timeout_s)
         with contextlib.suppress(RuntimeError):
             self._loop.close()
-        self._pool.close()
+        self._pool.close(max(0.0, until - time.monotonic()))
 
     def __enter__(self) -> "Calls":
         return self

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import select
 import threading
 import time
 from collections import deque
@@ -14,7 +15,10 @@ from harness.process.task import ENTRY, Task
 
 
 class TaskPool:
-    """Up to `most` processes in use and `spares` waiting; every method may be called from any thread."""
+    """Up to `most` processes in use and `spares` waiting; every method may be called from any thread.
+
+    The connection is this pool's alone: an answer of the zygote goes to whoever reads it.
+    """
 
     def __init__(
         self,
@@ -31,7 +35,9 @@ class TaskPool:
         self._spares = spares
         self._arena_bytes = arena_bytes
         self._request = Request(ENTRY, list(preload), "fork", list(path))
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._waiters = 0
         self._idle: deque[Task] = deque()
         self._arenas: deque[mmap.mmap | None] = deque()
         self._asked = 0
@@ -80,15 +86,25 @@ class TaskPool:
         Raises:
             WorkerLost: the zygote is gone, so there will be none.
         """
-        with self._changed:
+        with self._lock:
+            if (not self._idle or self._used >= self._most) and not self._wait(until_ns):
+                return None
+            self._used += 1
+            return self._idle.popleft()
+
+    def _wait(self, until_ns: int | None) -> bool:
+        """Waits, with the lock given up meanwhile, until a process may be used; whether one may."""
+        self._waiters += 1
+        try:
             while not self._idle or self._used >= self._most:
                 if self._lost:
                     raise WorkerLost("the zygote is gone; there are no processes for calls any more")
                 left_s = 0.0 if until_ns is None else (until_ns - time.monotonic_ns()) / 1e9
                 if left_s <= 0 or not self._changed.wait(left_s):
-                    return None
-            self._used += 1
-            return self._idle.popleft()
+                    return False
+            return True
+        finally:
+            self._waiters -= 1
 
     def top_up(self) -> None:
         """Orders what is missing; called after a call was sent, so that the fork does not stand in its way."""
@@ -98,10 +114,11 @@ class TaskPool:
 
     def release(self, task: Task) -> None:
         """Takes a process back that has answered; the last one used is the first to be used again, for its caches."""
-        with self._changed:
+        with self._lock:
             self._used -= 1
             self._idle.appendleft(task)
-            self._changed.notify()
+            if self._waiters:
+                self._changed.notify()
 
     def replace(self, task: Task) -> None:
         """Kills a process. With a spare at hand the order for another waits until the next call is on its way."""
@@ -117,8 +134,12 @@ class TaskPool:
         with self._changed:
             return [task.worker.pid for task in self._idle]
 
-    def close(self) -> None:
-        """Kills every process that is idle or comes later; the connection stays the caller's."""
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Kills every process that is idle or still on its way; the connection stays the caller's and is usable."""
+        until = time.monotonic() + timeout_s
+        while self._asked and not self._lost and (left_s := until - time.monotonic()) > 0:
+            if select.select([self._client.control], [], [], left_s)[0]:
+                self.collect()
         with self._changed:
             self._lost = True
             for task in self._idle:

@@ -1,7 +1,8 @@
 """A process that does one call at a time: both ends of its pipe, and the memory that it shares with the caller.
 
-A message is a header (length, generation, number of the call) and a pickle. Both ends are processes of ours that were
-forked from one zygote; nothing that came from a file is ever unpickled here.
+A message is a header, a pickled function and the pickled arguments, or a header and the pickled answer. Both ends are
+processes of ours that were forked from one zygote; nothing that came from a file is ever unpickled here. Functions are
+pickled by name, once each: a name takes longer to look up than an empty call takes to travel.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from harness.process import entry, reap
@@ -21,7 +23,7 @@ from harness.process.channel import Channel
 from harness.process.client import Worker
 
 ENTRY = "harness.process.task:serve"
-_HEADER = struct.Struct("<QII")  # length of the pickle, generation, number
+_HEADER = struct.Struct("<QIII")  # length of the pickle, generation, number, length of the function in front of it
 _PIECE = 1 << 16
 
 
@@ -57,8 +59,9 @@ class Task:
             pickle.PicklingError, AttributeError, TypeError: function or arguments cannot travel.
         """
         self.number += 1
-        content = pickle.dumps((function, arguments), protocol=5)
-        data = _HEADER.pack(len(content), self.generation, self.number) + content
+        name, content = _named(function), pickle.dumps(arguments, protocol=5)
+        length = len(name) + len(content)
+        data = _HEADER.pack(length, self.generation, self.number, len(name)) + name + content
         try:
             sent = os.write(self.fd, data)
             while sent < len(data):  # more than the socket holds: the process reads while we write
@@ -107,7 +110,7 @@ class Task:
     def take(self) -> tuple[bool, Any] | None:
         """The answer of the present call, if all of it is here."""
         while len(self._buffer) >= _HEADER.size:
-            length, generation, number = _HEADER.unpack_from(self._buffer)
+            length, generation, number, _ = _HEADER.unpack_from(self._buffer)
             end = _HEADER.size + length
             if len(self._buffer) < end:
                 return None
@@ -147,30 +150,42 @@ def serve(channel: Channel) -> int:
     if entry.inherited.descriptors:
         _arena = mmap.mmap(entry.inherited.descriptors[0], 0)
     descriptor = channel.fileno()
-    _do(pickle.dumps((int, ()), protocol=5))  # touches the pages that the first real call would have to wait for
+    _do(_named(int), pickle.dumps((), protocol=5))  # touches the pages that the first real call would wait for
     buffer = bytearray()
     while data := os.read(descriptor, _PIECE):
         buffer += data
         while len(buffer) >= _HEADER.size:
-            length, generation, number = _HEADER.unpack_from(buffer)
+            length, generation, number, name = _HEADER.unpack_from(buffer)
             end = _HEADER.size + length
             if len(buffer) < end:
                 break
-            content = bytes(buffer[_HEADER.size : end])
+            arguments = _HEADER.size + name
+            answer = _do(bytes(buffer[_HEADER.size : arguments]), bytes(buffer[arguments:end]))
             del buffer[:end]
-            answer = _do(content)
-            message = memoryview(_HEADER.pack(len(answer), generation, number) + answer)
+            message = memoryview(_HEADER.pack(len(answer), generation, number, 0) + answer)
             while message:
                 message = message[os.write(descriptor, message) :]
     return 0
 
 
-def _do(content: bytes) -> bytes:
+def _do(name: bytes, content: bytes) -> bytes:
     try:
-        function, arguments = pickle.loads(content)  # noqa: S301 - from the process that was forked with this one
+        function = _function(name)
+        arguments = pickle.loads(content)  # noqa: S301 - from the process that was forked with this one
         return pickle.dumps((True, function(*arguments)), protocol=5)
     except BaseException as error:
         return _failure(error)
+
+
+@cache
+def _named(function: Callable[..., Any]) -> bytes:
+    return pickle.dumps(function, protocol=5)
+
+
+@cache
+def _function(name: bytes) -> Callable[..., Any]:
+    found: Callable[..., Any] = pickle.loads(name)  # noqa: S301 - from the process that was forked with this one
+    return found
 
 
 def _failure(error: BaseException) -> bytes:

@@ -8,6 +8,8 @@ from typing import Any, TextIO
 from harness.report.numbers import duration
 from harness.report.tables import metrics_table, suite_table
 
+_MOST_ERRORS = 3
+
 
 def print_run(document: Mapping[str, Any], folder: Path, stream: TextIO | None = None) -> None:
     """The table of a run, its verdict with each rule that is no pass, warnings, and where the files lie."""
@@ -19,8 +21,11 @@ def print_run(document: Mapping[str, Any], folder: Path, stream: TextIO | None =
     print(f"\n{document['scenario']} on {document['device']}: {document['status']}, {took}", file=out)
     if document["reason"] is not None:
         print(f"  reason: {document['reason']['kind']}: {document['reason']['message']}", file=out)
-    for error in document["errors"][:3]:
+    errors = document["errors"]
+    for error in errors[:_MOST_ERRORS]:
         print(f"  error: {error['phase']}: {error['type']}: {error['message']}", file=out)
+    if len(errors) > _MOST_ERRORS:
+        print(f"  and {len(errors) - _MOST_ERRORS} more errors, in report.md and result.json", file=out)
     for warning in document["warnings"]:
         print(f"  warning: {warning}", file=out)
     print_verdict(verdict, document["exit_code"], out)

@@ -30,12 +30,18 @@ def with_interval(value: float | None, interval: Sequence[float | None] | None) 
         return f"{number(value)} ± 0"
     if math.isclose(value - low, high - value, rel_tol=0.01):
         return f"{number(value)} ± {_short((high - low) / 2)}"
-    return f"{number(value)} [{number(low)}, {number(high)}]"
+    return f"{number(value)} {bounds(interval)}"
 
 
 def _short(half: float) -> str:
     """Half a width in two significant digits: more would claim to know the error of the error."""
     return f"{half:.0f}" if half >= 10 else f"{half:.2g}"
+
+
+def bounds(interval: Sequence[float | None] | None) -> str:
+    """An interval by its bounds, a dash without any."""
+    low, high = interval or (None, None)
+    return "-" if low is None and high is None else f"[{number(low)}, {number(high)}]"
 
 
 def duration(seconds: float | None) -> str:

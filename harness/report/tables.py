@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from harness.report.numbers import duration, number, with_interval
+from harness.report.numbers import bounds, duration, number, with_interval
 
 Style = Literal["simple", "pipe"]  # the terminal's, and Markdown's
 _METRIC_HEADINGS = ("metric", "unit", "n", "mean ± 95 % CI", "p50", "p95", "p99", "warnings")
@@ -37,10 +37,17 @@ def rules_table(verdict: Mapping[str, Any], style: Style) -> str:
     rows = []
     for rule in verdict["rules"]:
         subject = rule.get("metric") or rule.get("event") or ""
-        low, high = rule["interval"] or (None, None)
-        interval = "-" if low is None and high is None else f"[{number(low)}, {number(high)}]"
         row = [rule["level"], f"{subject} {rule['stat']}", f"{number(rule['value'])} {rule['unit']}".strip()]
-        rows.append([*row, number(rule["n"]), interval, rule["warning"] or "-", rule["critical"] or "-", rule["by"]])
+        rows.append(
+            [
+                *row,
+                number(rule["n"]),
+                bounds(rule["interval"]),
+                rule["warning"] or "-",
+                rule["critical"] or "-",
+                rule["by"],
+            ]
+        )
     return render(_RULE_HEADINGS, rows, style, right=("value", "n", "95 % CI"))
 
 

@@ -78,8 +78,10 @@ class Store:
         )
         run = OpenRun(found["run_id"], self.runs / found["run_id"], found)
         with self._refusing():
-            self.active.mkdir(parents=True, exist_ok=True)
-            self.runs.mkdir(exist_ok=True)
+            if not self.runs.is_dir():
+                self.active.mkdir(parents=True, exist_ok=True)
+                self.runs.mkdir(exist_ok=True)
+                self.disk.sync_folder(self.outputs)
             if shutil.disk_usage(self.outputs).free < ROOM_BYTES:
                 raise OSError(errno.ENOSPC, f"less than {ROOM_BYTES >> 20} MiB are free")
             run.lock = self._lock(run.run_id)

@@ -45,7 +45,7 @@ def line(values: Mapping[str, Any]) -> bytes:
     """One row as bytes: empty where there is no value, never a line break inside a field."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow([_field(values.get(column)) for column in COLUMNS])
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "replace")
 
 
 HEADING = line({column: column for column in COLUMNS})

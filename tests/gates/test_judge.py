@@ -84,7 +84,7 @@ def test_a_claim_about_a_high_percentile_needs_the_population_n() -> None:
 def test_a_null_bound_is_inconclusive_and_says_the_n_it_needs() -> None:
     found = judged({"stat": "p50", "by": "interval", "critical": "> 500"}, [1.0, 2.0, 3.0])
     assert found.level == "inconclusive"
-    assert "it needs n >= 6" in found.message
+    assert found.message == "step.latency_ms p50 2 ms (n=3): n=3 carries no whole interval of p50; it needs n >= 6"
 
 
 def test_an_extreme_without_recorded_intervals_cannot_be_proved() -> None:

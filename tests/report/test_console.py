@@ -52,6 +52,13 @@ def test_a_suite_prints_one_table_and_counts_its_outcomes() -> None:
     assert out.getvalue().splitlines()[-1] == "suite=rc1: 4 jobs: 1 fail, 2 pass, 1 skipped"
 
 
+def test_many_errors_are_counted_rather_than_all_printed() -> None:
+    error = {"iteration": 1, "phase": "measure", "type": "ValueError", "message": "no", "traceback": ""}
+    text = printed(a_result(errors=[error] * 5, failed=5))
+    assert text.count("  error: measure: ValueError: no") == 3
+    assert "  and 2 more errors, in report.md and result.json" in text
+
+
 def test_everything_goes_to_standard_output_unless_told_otherwise(capsys: Any) -> None:
     print_run(a_result(), Path("x"))
     print_suite([job()], "suite")

@@ -1,9 +1,9 @@
 """Writes two runs to a store and kills itself with SIGKILL at a counted change of the disk; says what was acknowledged.
 
-    python -m tests.results.killed_writer FOLDER [torn]
+    python -m tests.results.killed_writer FOLDER
 
-For n = 1, 2, … a child of its own begins in FOLDER/n, until one comes to its end. With `torn` a kill at a write leaves
-half of what was to be written. FOLDER/n.log holds a line for each acknowledgement.
+For n = 1, 2, … a child of its own begins in FOLDER/n, until one comes to its end. A kill at a write leaves half of what
+was to be written. FOLDER/n.log holds a line for each acknowledgement.
 """
 
 import os
@@ -17,19 +17,15 @@ from tests.results.documents import a_result, a_run, measured_so_far
 
 
 class KillingDisk(Disk):
-    """Counts the changes and ends the process at the last one that it lets come near."""
+    """Counts the changes and ends the process at one of them."""
 
-    def __init__(self, at: int, torn: bool) -> None:
+    def __init__(self, at: int) -> None:
         self.left = at
-        self.torn = torn
 
     def about_to(self, step: str, path: Path) -> None:
         self.left -= 1
-        if self.left == 0 and not (self.torn and step == "write"):
+        if self.left == 0 and step != "write":
             os.kill(os.getpid(), signal.SIGKILL)
-
-    def sync(self, descriptor: int) -> None:
-        """Takes 2 ms and matters to power cuts only."""
 
     def put(self, descriptor: int, path: Path, content: bytes) -> None:
         self.about_to("write", path)
@@ -37,6 +33,9 @@ class KillingDisk(Disk):
             os.write(descriptor, content[: len(content) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
         os.write(descriptor, content)
+
+    def sync(self, descriptor: int) -> None:
+        """Takes 2 ms and matters to power cuts only."""
 
 
 def write(folder: Path, disk: Disk) -> None:
@@ -53,14 +52,14 @@ def write(folder: Path, disk: Disk) -> None:
         os.write(log, f"finished {run.run_id}\n".encode())
 
 
-def main(root: Path, torn: bool) -> None:
+def main(root: Path) -> None:
     """One child a kill point."""
     at, status = 0, 1
     while status != 0:
         at += 1
         child = os.fork()
         if child == 0:
-            write(root / str(at), KillingDisk(at, torn))
+            write(root / str(at), KillingDisk(at))
             os._exit(0)
         status = os.waitpid(child, 0)[1]
         if status not in (0, signal.SIGKILL):
@@ -68,4 +67,4 @@ def main(root: Path, torn: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), "torn" in sys.argv[2:])
+    main(Path(sys.argv[1]))

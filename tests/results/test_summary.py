@@ -2,6 +2,8 @@ import csv
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.results import summary
 from harness.results.disk import Disk
@@ -71,6 +73,15 @@ def test_commas_quotes_and_line_breaks_stay_inside_their_cell(store: Store) -> N
     (row,) = rows_of(store.outputs)
     assert (row["tags"], row["model"]) == ('a,"b" c d', "x y")
     assert len((store.outputs / "summary.csv").read_text().splitlines()) == 2
+
+
+@given(st.dictionaries(st.sampled_from(summary.COLUMNS), st.text() | st.none() | st.floats() | st.integers()))
+def test_any_values_make_one_line_with_every_column(values: dict[str, object]) -> None:
+    text = summary.line(values).decode("utf-8", "surrogatepass")
+    (cells,) = csv.reader([text])
+    assert text.endswith("\n")
+    assert text.count("\n") == 1
+    assert len(cells) == len(summary.COLUMNS)
 
 
 def test_half_a_row_is_not_taken_for_the_row(store: Store) -> None:
