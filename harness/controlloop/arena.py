@@ -184,13 +184,13 @@ class LiveState:
     def exchange_calls(self, arena: Arena) -> list[Call]:
         """The calls that make `arena`'s content the live state; afterwards `arena` holds what was live.
 
-        Called again they take it back. No captured CUDA graph may hold the addresses.
+        Made again they take it back. Who makes them sets `moved` of both arenas. No captured CUDA graph may hold the
+        addresses.
         """
-        noting: list[Call] = [(vars(one).update, {"moved": True}) for one in (self.arena, arena)]
         if SWAPS_STORAGES:
             pairs = zip(self.arena.storages, arena.storages, strict=True)
-            return [(mine._swap_data_ptr_, theirs) for mine, theirs in pairs] + noting  # type: ignore[attr-defined]
-        return [(self._exchange_by_tensor, arena), *noting]
+            return [(mine._swap_data_ptr_, theirs) for mine, theirs in pairs]  # type: ignore[attr-defined]
+        return [(self._exchange_by_tensor, arena)]
 
     def _exchange_by_tensor(self, arena: Arena) -> None:
         self.arena.trade(arena)

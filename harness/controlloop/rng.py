@@ -131,7 +131,7 @@ class NumpyRandom:
     def _set(self, state: NumpyState) -> None:
         if self._untouched(state):
             return
-        memory = self._find()
+        memory = self._find()  # 40 µs from here on, with cold caches
         if memory is None or state.words is None:
             numpy.random.set_state(state.full)
             return

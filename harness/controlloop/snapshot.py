@@ -180,6 +180,7 @@ class TrainingState:
             raise _refusal(self, snapshot)
         for call, value in snapshot.exchange:
             call(value)
+        self.live.arena.moved = snapshot.arena.moved = True
         snapshot.armed = False
         try:
             for call, value in snapshot.calls:

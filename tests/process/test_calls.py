@@ -218,5 +218,5 @@ def test_calls_after_the_zygote_was_killed_are_an_error_and_not_a_hang(served: S
     assert zygote is not None
     psutil.Process(zygote).kill()
     with pytest.raises((WorkerLost, TaskLost)):
-        for _ in range(100):
+        while True:  # a few calls may pass before the kernel has ended everything
             served.calls.call(callees.own_pid, deadline_s=LONG_S)

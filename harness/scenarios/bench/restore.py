@@ -91,16 +91,19 @@ class RestoreCost:
         found: list[float] = []
         for index in range(size.adoptions):
             _go_on(context)
-            subject.disturb()
+            checked = index % self._hash_every == 0
+            subject.disturb(draw_from_numpy=checked)
             if index % self._step_every == 0:
                 subject.step()
-            checked = index % self._hash_every == 0
             if checked and subject.fingerprint()[0] == subject.good[0]:
                 raise BenchmarkFailed("the disturbance left the state as it was: a restore would prove nothing")
             _fresh_slice()
             microseconds = subject.restore("adopt") / 1e3
-            found.append(microseconds)
-            context.record(f"bench.restore.adopt_us.{size.label}", microseconds)
+            if checked:
+                context.record("bench.restore.adopt_numpy_us", microseconds)
+            else:
+                found.append(microseconds)
+                context.record(f"bench.restore.adopt_us.{size.label}", microseconds)
             if checked and subject.fingerprint() != subject.good:
                 raise BenchmarkFailed(f"adopting at {size.label} did not bring the good state back")
             started = time.perf_counter_ns()

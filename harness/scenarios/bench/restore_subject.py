@@ -99,13 +99,17 @@ class Subject:
         self.trainer.step()
         self.trainer.advance()
 
-    def disturb(self) -> None:
-        """Writes into every tensor and moves every part on, in the time of a few cache misses instead of a step."""
+    def disturb(self, *, draw_from_numpy: bool = False) -> None:
+        """Writes into every tensor and moves every part on, in the time of a few cache misses instead of a step.
+
+        numpy's global generator only if asked: training does not draw from it, and restoring it costs most when someone did.
+        """
         with torch.no_grad():
             torch._foreach_add_([tensor.view(-1)[:64] for tensor in self.state.live.tensors], 1)
         torch.rand(1)
         random.random()
-        numpy.random.random()
+        if draw_from_numpy:
+            numpy.random.random()
         self.trainer.batches.take()
         self.trainer.advance()
 
