@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
         run_ids = every if options.all else [history.find(text) for text in options.runs or ["last"]]
     finally:
         history.close()
-    from harness.engine.journal import read_journal
+    from harness.journal.lines import read_journal
     from harness.results.verify import problems_of
 
     broken = 0

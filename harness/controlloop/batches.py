@@ -41,9 +41,10 @@ class Batches:
                 "lower scenario.trainer.batch_size, or make the data larger",
             )
         self._generator = torch.Generator()
-        self.position = Position(0, 0, self._order_of(0))
+        self.position = Position(0, 0, self.order_of(0))
 
-    def _order_of(self, passes: int) -> Tensor:
+    def order_of(self, passes: int) -> Tensor:
+        """The order of the rows in a pass."""
         self._generator.manual_seed(self.seed * _PASS_STRIDE + passes)
         return torch.randperm(self._rows, generator=self._generator)
 
@@ -52,7 +53,7 @@ class Batches:
         passes, cursor, order = self.position
         end = cursor + self.size
         if end > self._rows:
-            passes, cursor, end, order = passes + 1, 0, self.size, self._order_of(passes + 1)
+            passes, cursor, end, order = passes + 1, 0, self.size, self.order_of(passes + 1)
         self.position = Position(passes, end, order)
         return self.dataset.gather(order[cursor:end])
 

@@ -1,4 +1,4 @@
-"""Faults of a training step that return: the step ends, and the state it leaves behind is really bad."""
+"""Faults of a training step; those that return are done here, those that do not in the step process."""
 
 import time
 from dataclasses import dataclass
@@ -12,7 +12,19 @@ from harness.config.ranges import Range
 if TYPE_CHECKING:
     from harness.controlloop.trainer import Trainer
 
-FaultKind = Literal["nan_loss", "exception", "late_step"]
+FaultKind = Literal[
+    "nan_loss", "exception", "late_step", "stuck_call", "gil_loop", "big_matmul", "killed_worker", "fork_bomb_refused"
+]
+# These do not return, or take their process along, so they need a step process.
+STUCK: tuple[FaultKind, ...] = ("stuck_call", "gil_loop", "big_matmul", "killed_worker", "fork_bomb_refused")
+
+
+class StepFailed(Exception):
+    """A step that will not come back: late and killed, or its process ended by itself."""
+
+    def __init__(self, reason: str, since_ns: int, pid: int) -> None:
+        super().__init__(f"{reason} in step process {pid}")
+        self.reason, self.since_ns, self.pid = reason, since_ns, pid
 
 
 class PlannedError(RuntimeError):

@@ -5,7 +5,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from harness.controlloop.faults import Fault
+from harness.controlloop.faults import Fault, StepFailed
 from harness.controlloop.rollback import Rollback
 from harness.controlloop.snapshot import Snapshot
 from harness.controlloop.telemetry import Telemetry
@@ -93,6 +93,10 @@ class ControlLoop:
             self._before = self.trainer.state.digest()
         try:
             step = self.trainer.step(fault, self._deadline_ns or 0)
+        except StepFailed as error:
+            self.deadline_exceeded += error.reason == "deadline"
+            self._telemetry.event("tolaria.step.process_ended", level="warning", reason=error.reason, pid=error.pid)
+            return Failure(error.reason, error.since_ns, error)
         except Exception as error:  # whatever a step raises, its state is not to be trusted
             return Failure("exception", time.perf_counter_ns(), error)
         self._record_step(step)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.engine.journal import Journal
+from harness.journal.lines import Journal
 
 Listener = Callable[[Mapping[str, Any]], None]
 

@@ -15,12 +15,12 @@ from harness.config.spec import RunSpec
 from harness.engine import device
 from harness.engine.assemble import assemble
 from harness.engine.events import EventStream, Listener, now
-from harness.engine.journal import Journal
 from harness.engine.lock import host_lock
 from harness.engine.output import OutputLog
 from harness.engine.signals import CancelRequest
 from harness.engine.supervisor import Supervisor, WorkerReport
 from harness.errors import HarnessError, StorageRefused, StoreLost
+from harness.journal.lines import Journal
 from harness.measure import environment
 from harness.measure.samples import SampleFile, trim
 from harness.measure.telemetry import TreeSampler

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection
 
 from harness.process import linux
 
-
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has only the latter, which ends a process at once there
 
 

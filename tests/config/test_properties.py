@@ -82,7 +82,7 @@ fragments = st.sampled_from([*FRAGMENTS.split(), " ", "\n"])
 overrides = st.lists(st.lists(fragments, min_size=1, max_size=5).map("".join) | st.text(max_size=12), max_size=4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(overrides)
 def test_any_words_are_answered_with_a_configuration_or_with_problems(words: list[str]) -> None:
     with _hydra():
@@ -93,7 +93,7 @@ def test_any_words_are_answered_with_a_configuration_or_with_problems(words: lis
             composer.expand(words)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=40)
     | st.text(max_size=60).map(str.encode)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine.events import EventStream
-from harness.engine.journal import Journal, read_journal
+from harness.journal.lines import Journal, read_journal
 from harness.results.schema import validate
 
 

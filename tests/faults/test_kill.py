@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine.journal import read_journal
+from harness.journal.lines import read_journal
 from harness.measure.samples import SampleFile, read_measured
 from harness.results.index import Index
 from harness.results.store import Store

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.engine.journal import read_journal
+from harness.journal.lines import read_journal
 from harness.results.store import Store
 from harness.results.verify import problems_of
 from tests.results.documents import a_stored_run

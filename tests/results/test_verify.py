@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.engine.journal import Journal, read_journal
+from harness.journal.lines import Journal, read_journal
 from harness.results.canonical import file_digest, pretty
 from harness.results.document import seal
 from harness.results.store import Store

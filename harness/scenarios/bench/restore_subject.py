@@ -102,7 +102,7 @@ class Subject:
     def disturb(self, *, draw_from_numpy: bool = False) -> None:
         """Writes into every tensor and moves every part on, in the time of a few cache misses instead of a step.
 
-        numpy's global generator only if asked: training does not draw from it, and restoring it costs most when someone did.
+        numpy's global generator only if asked: training does not draw from it, and then it takes longest to set back.
         """
         with torch.no_grad():
             torch._foreach_add_([tensor.view(-1)[:64] for tensor in self.state.live.tensors], 1)

@@ -6,10 +6,12 @@ from typing import Annotated
 from harness.config.ranges import Range
 from harness.controlloop.data import Source
 from harness.controlloop.deadline import StepDeadline
-from harness.controlloop.faults import Fault, FaultPlan
+from harness.controlloop.faults import STUCK, Fault, FaultPlan
 from harness.controlloop.loop import ControlLoop
 from harness.controlloop.reference import Reference, identical, packed, undisturbed
+from harness.controlloop.remote import RemoteTrainer
 from harness.controlloop.rollback import RestoreSettings, Rollback, SnapshotSettings
+from harness.controlloop.step_child import Blueprint
 from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
 from harness.engine.runner import Context
 from harness.errors import BenchmarkFailed
@@ -31,11 +33,20 @@ class RollbackTrain:
         restore: RestoreSettings,
         step_deadline: StepDeadline,
         fault: FaultPlan,
+        step_process: bool,
+        spares: Annotated[int, Range(min=1)],
     ) -> None:
         self._model, self._data, self._settings = model, data, settled(TrainerSettings, trainer)
         self._epochs, self._steps = epochs, steps
         self._snapshots, self._restore = settled(SnapshotSettings, snapshots), settled(RestoreSettings, restore)
         self._step_deadline, self._plan = settled(StepDeadline, step_deadline), settled(FaultPlan, fault)
+        self._step_process, self._spares = step_process, spares
+        self._remote: RemoteTrainer | None = None
+        if self._plan.kind in STUCK and not step_process:
+            raise ValueError(
+                f"a fault of kind {self._plan.kind} does not return, so it needs a step process. "
+                "Found step_process = False."
+            )
         if self._plan.epoch > epochs or self._plan.step > steps:
             raise ValueError(
                 f"fault should lie within {epochs} epochs of {steps} steps. "
@@ -51,7 +62,26 @@ class RollbackTrain:
         self._reference = undisturbed(trainer, trainer.total_steps)
         trainer.state.copy_back(first)
         self._deadline_ms = self._calibrate(context, self._reference)
-        self._loop = self._build_loop(context, trainer)
+        self._loop = self._build_loop(context, self._remote_of(trainer, context) if self._step_process else trainer)
+
+    def _remote_of(self, trainer: Trainer, context: Context) -> RemoteTrainer:
+        """The same training with its steps made in a process that can be killed."""
+        blueprint = Blueprint(
+            self._model,
+            self._data,
+            self._settings,
+            self._epochs,
+            self._steps,
+            context.seed,
+            context.device,
+            context.threads,
+            context.folder.name,
+            context.deterministic,
+        )
+        # Beside the ring's slots: the live state, and the first state, to which every training goes back.
+        self._remote = RemoteTrainer(blueprint, trainer, arenas=self._snapshots.slots + 2, spares=self._spares)
+        context.event("tolaria.step.process_started", pid=self._remote.processes.pid)
+        return self._remote
 
     def _calibrate(self, context: Context, reference: Reference) -> float:
         deadline_ms = self._step_deadline.calibrate(reference.latencies_ms)
@@ -60,7 +90,7 @@ class RollbackTrain:
         )
         return deadline_ms
 
-    def _build_loop(self, context: Context, trainer: Trainer) -> ControlLoop:
+    def _build_loop(self, context: Context, trainer: Trainer | RemoteTrainer) -> ControlLoop:
         rollback = Rollback(
             trainer.state,
             self._snapshots,
@@ -102,4 +132,6 @@ class RollbackTrain:
         }
 
     def teardown(self) -> None:
-        """Nothing outlives the process."""
+        """Ends the step processes."""
+        if self._remote is not None:
+            self._remote.close()

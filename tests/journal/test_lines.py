@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.engine.journal import Journal, read_journal
 from harness.errors import StoreLost
+from harness.journal.lines import Journal, read_journal
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +53,7 @@ def test_a_writer_after_a_torn_tail_starts_a_line_of_its_own(tmp_path: Path) -> 
 
 def test_a_writer_killed_at_any_record_loses_nothing_acknowledged(tmp_path: Path) -> None:
     program = (
-        "import sys, os, signal; from pathlib import Path; from harness.engine.journal import Journal\n"
+        "import sys, os, signal; from pathlib import Path; from harness.journal.lines import Journal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "for number in range(int(sys.argv[2])):\n"
         "    journal.append({'number': number}); os.write(1, b'%d\\n' % number)\n"
