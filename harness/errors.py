@@ -16,11 +16,10 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong in the input: where it stands, which rule it breaks, and what to do about it."""
 
     place: str

@@ -181,6 +181,16 @@ def _task(config: Any) -> None:
     _running.job(config)
 
 
+def _remove_traces() -> None:
+    """Takes away what Hydra's sweeper notes of a sweep: the overrides, with whatever secrets are in them."""
+    from harness.paths import outputs
+
+    folder = outputs() / "sweeps"
+    (folder / "multirun.yaml").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 def _sweep(engine: "Engine", whole: "Composed", arguments: Arguments) -> int:
     """Hands the jobs to Hydra's launcher; the exit code is computed after it returns."""
     global _running
@@ -202,6 +212,7 @@ def _sweep(engine: "Engine", whole: "Composed", arguments: Arguments) -> int:
     finally:
         sys.argv = given
         sweep, _running = _running, None
+        _remove_traces()
     name = whole.config.get("suite") or whole.config.get("experiment") or "sweep"
     print_ended(sweep.ended, str(name))
     return suite_exit_code([ended.exit_code for ended in sweep.ended])

@@ -3,22 +3,22 @@
 import importlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.engine.runner import Runner
 from harness.errors import ConfigError, Problem
 
+METHODS = ("setup", "iterate", "teardown")  # of a harness.runner.Runner; the engine imports this room, not we it
 FUNCTION_RUNNER = "harness.scenarios.function.FunctionRunner"  # by name: it is the scenarios that know the engine
 _ADVICE = ", set env var HYDRA_FULL_ERROR=1 to see chained exception."
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 _FULL_KEY = re.compile(r"\nfull_key: (\S+)\s*$")
 
 
-def build(node: Mapping[str, Any]) -> Runner:
+def build(node: Mapping[str, Any]) -> Any:
     """The runner of `_target_`: an instance of a class, or a plain function wrapped so that one call is one iteration.
 
     Nodes inside it that have a `_target_` are built first. Hydra's policy on targets applies to all of them.
@@ -37,11 +37,11 @@ def build(node: Mapping[str, Any]) -> Runner:
         made = make()
     except (TypeError, ValueError) as error:
         raise ConfigError([Problem("scenario", f"{dotted} refuses its parameters: {error}")]) from error
-    if isinstance(made, Runner):
+    missing = [name for name in METHODS if not callable(getattr(made, name, None))]
+    if not missing:
         return made
     if callable(made):
         return _function_runner(made)
-    missing = [name for name in ("setup", "iterate", "teardown") if not hasattr(made, name)]
     hint = "a runner has setup(context), iterate(context) and teardown(); a function is measured as it is"
     message = f"{dotted} cannot be measured: it has no {', '.join(missing)}"
     raise ConfigError([Problem("scenario._target_", message, hint)])
@@ -83,6 +83,6 @@ def _refusal(error: InstantiationException) -> Problem:
     return Problem(f"scenario.{inner[1]}" if inner else "scenario", " ".join(message.split()))
 
 
-def _function_runner(call: Callable[..., Any]) -> Runner:
+def _function_runner(call: Callable[..., Any]) -> Any:
     module, _, name = FUNCTION_RUNNER.rpartition(".")
-    return cast(Runner, getattr(importlib.import_module(module), name)(call))
+    return getattr(importlib.import_module(module), name)(call)

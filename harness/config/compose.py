@@ -260,7 +260,7 @@ class Composer:
         for problem in swept.problems:
             key = problem.place.removeprefix("override ").partition("=")[0]
             place = locator.place(("hydra", "sweeper", "params", key))
-            problems.append(replace(problem, place=place, message=f"hydra.sweeper.params.{key}: {problem.message}"))
+            problems.append(problem._replace(place=place, message=f"hydra.sweeper.params.{key}: {problem.message}"))
         parsed = [item.parsed for item in (*swept.items, *given.items) if not item.is_hydra]
         try:
             return list(BasicSweeper.split_arguments(parsed, None)[0]), problems

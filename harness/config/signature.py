@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 from harness.config.targets import POSITIONAL, targets_in
 from harness.errors import BenchmarkFailed
 from harness.paths import data

@@ -1,14 +1,13 @@
 """What a run is to do, as frozen data: the composed and checked configuration with names and types."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Literal
 
 from harness.config.composed import Composed
 from harness.config.redact import redact, secrets_of
+from harness.results.canonical import digest
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Limits:
 class Affinity:
     """Where and with which priority the measured process runs."""
 
-    threads: int
+    threads: int | None  # None: as the environment has it
     cpus: tuple[int, ...] | None
     nice: int
 
@@ -120,7 +119,7 @@ class RunSpec:
             overrides=tuple(composed.overrides),
             config=config,
             stored_config=stored,
-            digest=digest_of(stored),
+            digest=digest(stored),
             secrets=secrets,
         )
 
@@ -128,12 +127,6 @@ class RunSpec:
 def _affinity(node: Mapping[str, Any]) -> Affinity:
     cpus = node["cpus"]
     return Affinity(node["threads"], None if cpus is None else tuple(cpus), node["nice"])
-
-
-def digest_of(config: Mapping[str, Any]) -> str:
-    """The SHA-256 of a configuration's canonical JSON: sorted keys, no spaces, ASCII."""
-    text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return sha256(text.encode()).hexdigest()
 
 
 def _scenario_name(composed: Composed) -> str:

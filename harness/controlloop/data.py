@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 from harness.errors import BenchmarkFailed
 
 BYTE_VALUES = 256
@@ -147,10 +147,16 @@ class StdlibText:
 
 def _stdlib_sources() -> Iterator[Path]:
     """Every source file of the standard library by sorted path; installed packages are not part of it."""
-    root = Path(sysconfig.get_paths()["stdlib"])
-    for path in sorted(root.rglob("*.py")):
-        if not {"site-packages", "dist-packages"} & set(path.parts):
+    yield from _sources_below(Path(sysconfig.get_paths()["stdlib"]))
+
+
+def _sources_below(folder: Path) -> Iterator[Path]:
+    """Folder by folder, so that whoever needs a few files does not wait for a listing of all."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".py":
             yield path
+        elif path.is_dir() and path.name not in ("site-packages", "dist-packages"):
+            yield from _sources_below(path)
 
 
 def _check_held_out(held_out: int, rows: int) -> None:

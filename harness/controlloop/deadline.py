@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 from harness.errors import BenchmarkFailed
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import torch
 from torch import Tensor
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 
 if TYPE_CHECKING:
     from harness.controlloop.trainer import Trainer
@@ -61,14 +61,21 @@ class Fault:
             with torch.no_grad():
                 next(reversed(list(trainer.model.parameters()))).view(-1)[0] = float("nan")
 
+    def before_update(self, trainer: "Trainer") -> None:
+        """`exception`: the second half of the weights will not be updated, so the state is torn when it is raised."""
+        if self.kind == "exception":
+            parameters = list(trainer.model.parameters())
+            for parameter in parameters[len(parameters) // 2 :]:
+                parameter.grad = None
+
     def after_update(self, trainer: "Trainer", batch: tuple[Tensor, Tensor], late_at_ns: int) -> None:
-        """`exception`: raised when the weights are new but not counted. `late_step`: works past the deadline.
+        """`exception`: raised in the middle of the update. `late_step`: works past the deadline.
 
         Raises:
             PlannedError: the planned exception.
         """
         if self.kind == "exception":
-            raise PlannedError(f"planned at step {self.at}, after the update of the weights")
+            raise PlannedError(f"planned at step {self.at}, when half of the weights were updated")
         while self.kind == "late_step" and time.perf_counter_ns() <= late_at_ns:
             trainer.backward(batch)  # real passes: they move batch norm's statistics and the random generators on
             self.extra_passes += 1

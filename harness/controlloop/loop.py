@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.controlloop.faults import Fault, StepFailed
 from harness.controlloop.rollback import Rollback
-from harness.controlloop.snapshot import Snapshot
+from harness.controlloop.snapshot import RestoreFailed, Snapshot
 from harness.controlloop.telemetry import Telemetry
 from harness.controlloop.trainer import Step, Trainer
 from harness.errors import BenchmarkFailed, Cancelled
@@ -141,7 +141,10 @@ class ControlLoop:
                 f"step {progress.step} failed ({failure.reason}) after {self._at_most} restores in this training",
                 "raise scenario.restore.at_most if the host is noisy; a fault that comes back needs another cure",
             ) from failure.error
-        done = self.rollback.restore(failure.reason, self._before or "unknown: nobody planned this fault")
+        try:
+            done = self.rollback.restore(failure.reason, self._before or "unknown: nobody planned this fault")
+        except RestoreFailed as error:
+            raise error from failure.error
         if self._failed_since_ns is None:
             self._failed_since_ns, self._hashing_s = failure.since_ns, 0.0
         self._hashing_s += done.evidence.seconds

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 from harness.controlloop.data import BYTE_VALUES, Spec
 from harness.errors import BenchmarkFailed
 

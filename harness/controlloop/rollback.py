@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 from harness.controlloop.ring import Method, Ring
 from harness.controlloop.snapshot import RestoreFailed, TrainingState
 from harness.controlloop.telemetry import Telemetry

@@ -82,7 +82,11 @@ class Scaler:
 
     def calls(self, state: dict[str, Any]) -> Iterable[Call]:
         """Sets them back, where there is anything to set."""
-        return [(self._scaler.load_state_dict, state)] if state else []
+        return [(self._restore, state)] if state else []
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._scaler.load_state_dict(state)
+        self._scaler._per_optimizer_states.clear()  # else a step that broke off after unscaling blocks all later ones
 
 
 @dataclass(eq=False, slots=True)

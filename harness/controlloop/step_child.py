@@ -6,7 +6,6 @@ training only.
 
 import ctypes
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,8 @@ from harness.controlloop.snapshot import TrainingState
 from harness.controlloop.trainer import ModelFactory, Step, Trainer, TrainerSettings
 from harness.errors import BenchmarkFailed
 from harness.process import entry
-from harness.process.nofork import refuse_processes
+from harness.process.nofork import fork_once, refuse_processes
+from harness.process.reap import kill
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _big_matmul() -> None:
 
 
 def _killed() -> None:
-    signal.raise_signal(signal.SIGKILL)
+    kill(os.getpid())
 
 
 def _fork_bomb() -> None:
@@ -199,15 +199,12 @@ def _fork_bomb() -> None:
 
     Raises:
         PlannedError: the kernel has refused the first fork, as it must.
-        BenchmarkFailed: it has not.
+        ProcessLookupError: it has not.
     """
     try:
-        pid = os.fork()  # the fault itself: the only fork outside harness/process, and one that must fail
+        fork_once()
     except BlockingIOError as error:
         raise PlannedError(f"a fork bomb was refused at its first fork: {error.strerror}") from error
-    if pid == 0:
-        os._exit(0)
-    raise BenchmarkFailed("a step process could fork")
 
 
 _STUCK_WORK: dict[str, Callable[[], None]] = {

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 from harness.controlloop import optimizer as optimizers
 from harness.controlloop import rng
 from harness.controlloop.batches import Batches
@@ -122,6 +122,8 @@ class Trainer:
                 batch = self._to_device(batch)
                 copied += time.perf_counter_ns() - given
             losses.append(self.backward(batch))
+        if fault is not None:
+            fault.before_update(self)
         norm = self._update()
         if fault is not None:
             fault.after_update(self, batch, started + deadline_ns)

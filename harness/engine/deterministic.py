@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 
-def place(threads: int, cpus: Sequence[int] | None, nice: int) -> None:
-    """Puts this process on its CPUs with its priority and thread counts.
+def place(threads: int | None, cpus: Sequence[int] | None, nice: int) -> None:
+    """Puts this process on its CPUs with its priority and thread counts; None leaves what was inherited.
 
     Raises:
         OSError: a CPU is not there, or the priority is not permitted.
@@ -16,6 +16,8 @@ def place(threads: int, cpus: Sequence[int] | None, nice: int) -> None:
         os.sched_setaffinity(0, cpus)
     if nice and hasattr(os, "nice"):
         os.nice(nice)
+    if threads is None:
+        return
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(threads)  # for libraries not loaded yet, and for child processes
     if torch := sys.modules.get("torch"):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.engine.runner import Context, Runner
+from harness.runner import Context, Runner
 from harness.errors import BenchmarkFailed, StoreLost
 from harness.measure.samples import Flag, Phase, Word
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.engine import deterministic
 from harness.engine.loop import Tally, describe_error, reason_of, run_phase
-from harness.engine.runner import Context, Runner
+from harness.runner import Context, Runner
 from harness.errors import Cancelled, ConfigError, DeviceUnavailable, StoreLost
 from harness.measure.catalogue import load_catalogue
 from harness.measure.samples import Phase, SampleFile
@@ -43,7 +43,7 @@ def _run(channel: Channel, request: Mapping[str, Any]) -> int:
     except Cancelled:
         outcome = {"status": "cancelled"}
     except (ConfigError, DeviceUnavailable) as error:
-        problems = [vars(problem) for problem in error.problems] if isinstance(error, ConfigError) else None
+        problems = [problem._asdict() for problem in error.problems] if isinstance(error, ConfigError) else None
         outcome = {"status": "refused", "message": error.message, "hint": error.hint, "problems": problems}
     except (Exception, SystemExit) as error:
         outcome = {
@@ -70,7 +70,7 @@ def _measure(channel: Channel, request: Mapping[str, Any], samples: SampleFile) 
         folder=Path(request["folder"]),
         seed=config["seed"],
         device=request["device"],
-        threads=affinity["threads"],
+        threads=affinity["threads"] or 1,
         deterministic=config["deterministic"],
         deadline_ns=time.monotonic_ns() + int(request["remaining_s"] * 1e9),
         config=config,

@@ -6,6 +6,7 @@ hold the superuser to it.
 
 import ctypes
 import errno
+import os
 import platform
 import struct
 import sys
@@ -32,6 +33,20 @@ def refuse_processes() -> bool:
     filter_ = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
     allowed = libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
     return bool(allowed and libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, filter_, 0, 0) == 0)
+
+
+def fork_once() -> None:
+    """What a fork bomb does first; for showing that it is refused.
+
+    Raises:
+        BlockingIOError: the kernel has refused, as `refuse_processes` asked for.
+        ProcessLookupError: it has not, and there was a child, which ended at once.
+    """
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    raise ProcessLookupError("this process could fork")
 
 
 def _program(architecture: int, clone: int, clone3: int, others: tuple[int, ...]) -> list[bytes]:

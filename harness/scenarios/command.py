@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from harness.config.ranges import Range
-from harness.engine.runner import Context
+from harness.ranges import Range
+from harness.runner import Context
 from harness.errors import BenchmarkFailed, Cancelled, ConfigError, Problem
 from harness.measure.peak import Peak, PeakWatch
 from harness.measure.printed import Printed, compile_patterns, read_json_lines, read_patterns

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.engine.runner import Context
+from harness.runner import Context
 from harness.errors import BenchmarkFailed, ConfigError, Problem
 
 _LAZY = {

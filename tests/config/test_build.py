@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from harness.config.build import build
-from harness.engine.runner import Runner
+from harness.runner import Runner
 from harness.errors import ConfigError
 from harness.scenarios.function import FunctionRunner
 

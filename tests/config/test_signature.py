@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, Type
 
 import pytest
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 from harness.config.sentences import Validator
 from harness.config.signature import describe_targets, find, schema_of
 from harness.config.targets import POSITIONAL

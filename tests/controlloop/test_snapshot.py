@@ -72,13 +72,24 @@ def test_accumulation_and_mixed_precision_go_on_alike(changes: dict[str, Any]) -
 
 def test_the_loss_scale_is_part_of_a_snapshot() -> None:
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaler.scale(torch.ones(1))
     part = Scaler(scaler)
     saved = part.state()
     scaler.update(2.0)
+    assert scaler.get_scale() == 2.0
     for call, value in part.calls(saved):
         call(value)
     assert scaler.get_scale() == 8.0
     assert list(Scaler(torch.amp.GradScaler("cpu", enabled=False)).calls({})) == []
+
+
+def test_after_a_step_that_broke_off_between_unscaling_and_updating_the_next_one_works() -> None:
+    training = trainer(amp="fp16")
+    snapshot = training.state.capture(training.state.new_arena())
+    training.backward(training.batches.take())
+    training._scaler.unscale_(training.optimizer)
+    training.state.adopt(snapshot)
+    assert training.step().loss > 0
 
 
 def test_a_snapshot_names_its_run_format_and_parts() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.engine.loop import DURATION, run_phase
-from harness.engine.runner import Context
+from harness.runner import Context
 from harness.errors import BenchmarkFailed, Cancelled
 from harness.measure.catalogue import Metric
 from harness.measure.samples import Phase, SampleFile, read_measured

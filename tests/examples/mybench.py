@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 
 
 def tokenize(text_kb: Annotated[int, Range(min=1)], mode: Literal["bytes", "words"] = "words") -> dict[str, float]:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Annotated
 
-from harness.config.ranges import Range
-from harness.engine.runner import Context
+from harness.ranges import Range
+from harness.runner import Context
 
 
 def count_up() -> None:

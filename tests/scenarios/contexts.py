@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.engine.runner import Context
+from harness.runner import Context
 from harness.measure.catalogue import load_catalogue
 from harness.measure.samples import Phase, SampleFile, Word, read_records
 

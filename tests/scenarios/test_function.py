@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from harness.config.build import build
-from harness.engine.runner import Runner
+from harness.runner import Runner
 from harness.errors import BenchmarkFailed, ConfigError
 from harness.paths import data
 from harness.scenarios.function import Function, FunctionRunner, hash_blocks

@@ -9,8 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Annotated, Any
 
-from harness.config.ranges import Range
-from harness.engine.runner import Context
+from harness.ranges import Range
+from harness.runner import Context
 from harness.errors import BenchmarkFailed, DeadlineExceeded
 from harness.measure.paired import paired_ratio
 from harness.process import linux
@@ -147,7 +147,7 @@ class CallCost:
             return
         self._calls.close()
         self._futures.shutdown(cancel_futures=True)
-        self._pebble.stop()
+        self._pebble.stop()  # type: ignore[no-untyped-call]
         self._pebble.join()
         self._launcher.close()
 

@@ -10,14 +10,14 @@ from typing import Annotated
 
 import torch
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 from harness.controlloop.arena import Arena
 from harness.controlloop.data import Source
 from harness.controlloop.device import usable
 from harness.controlloop.reference import Reference, identical, packed, undisturbed
 from harness.controlloop.ring import Method, Ring
 from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
-from harness.engine.runner import Context
+from harness.runner import Context
 from harness.errors import BenchmarkFailed, Cancelled
 from harness.measure.paired import Paired, paired_ratio
 from harness.measure.stats import percentile

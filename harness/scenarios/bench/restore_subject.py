@@ -8,7 +8,7 @@ import numpy
 import torch
 from torch import nn
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 from harness.controlloop.data import Spec, Vectors
 from harness.controlloop.faults import Fault, FaultPlan
 from harness.controlloop.ring import Method, Ring

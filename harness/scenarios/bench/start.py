@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-from harness.config.ranges import Range
-from harness.engine.runner import Context
+from harness.ranges import Range
+from harness.runner import Context
 from harness.errors import BenchmarkFailed
 from harness.measure.paired import paired_ratio
 from harness.measure.samples import SampleFile, read_records

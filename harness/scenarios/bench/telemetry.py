@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from harness.config.ranges import Range
-from harness.engine.runner import Context
+from harness.ranges import Range
+from harness.runner import Context
 from harness.errors import BenchmarkFailed
 from harness.measure.telemetry import TreeSampler
 from harness.process.children import Child

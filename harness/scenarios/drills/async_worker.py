@@ -11,8 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Annotated
 
-from harness.config.ranges import Range
-from harness.engine.runner import Context
+from harness.ranges import Range
+from harness.runner import Context
 from harness.errors import BenchmarkFailed, DeadlineExceeded
 from harness.process import entry, linux
 from harness.process.calls import CallRecord, Calls

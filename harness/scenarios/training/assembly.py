@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from harness.controlloop.data import Source
 from harness.controlloop.device import usable
 from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
-from harness.engine.runner import Context
+from harness.runner import Context
 
 Settings = TypeVar("Settings")
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from harness.config.ranges import Range
+from harness.ranges import Range
 from harness.controlloop.data import Source
 from harness.controlloop.deadline import StepDeadline
 from harness.controlloop.faults import STUCK, Fault, FaultPlan
@@ -13,7 +13,7 @@ from harness.controlloop.remote import RemoteTrainer
 from harness.controlloop.rollback import RestoreSettings, Rollback, SnapshotSettings
 from harness.controlloop.step_child import Blueprint
 from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
-from harness.engine.runner import Context
+from harness.runner import Context
 from harness.errors import BenchmarkFailed
 from harness.scenarios.training.assembly import build_trainer, settled, switches
 
