@@ -142,13 +142,22 @@ def _iterations(counted: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _metric_warnings(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """One line for all unstable metrics and one for all with far outliers, so that the advice stands once."""
+    """One line for unstable metrics and one for far outliers, the worst by name, so that the advice stands once."""
     unstable = {name: metric["statistics"] for name, metric in metrics.items() if metric["statistics"]["unstable"]}
-    spread = [f"{name} {100 * found['std'] / abs(found['mean']):.0f} %" for name, found in unstable.items()]
-    far = [
-        f"{name} {found['outliers']['severe']} of {found['n']}"
-        for name, found in unstable.items()
-        if found["outliers"]["severe"]
-    ]
-    lines = [f"unstable (standard deviation over mean): {', '.join(spread)}; {ADVICE['unstable']}"] if spread else []
-    return lines + ([f"far outliers: {', '.join(far)}; {ADVICE['outliers']}"] if far else [])
+    spread = {name: found["std"] / abs(found["mean"]) for name, found in unstable.items()}
+    far = {name: found["outliers"]["severe"] / found["n"] for name, found in unstable.items()}
+    far = {name: share for name, share in far.items() if share}
+    lines = []
+    if spread:
+        lines.append(f"{_counted(spread, 'unstable (standard deviation over mean)')}; {ADVICE['unstable']}")
+    if far:
+        lines.append(f"{_counted(far, 'with far outliers (share of the samples)')}; {ADVICE['outliers']}")
+    return lines
+
+
+def _counted(shares: Mapping[str, float], what: str) -> str:
+    """How many metrics, and the three worst; the table shows them all."""
+    worst = sorted(shares, key=lambda name: -shares[name])[:3]
+    named = ", ".join(f"{name} {100 * shares[name]:.0f} %" for name in worst)
+    more = ", and others" if len(shares) > len(worst) else ""
+    return f"{len(shares)} metric{'s' if len(shares) > 1 else ''} {what}: {named}{more}"

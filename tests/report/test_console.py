@@ -31,7 +31,7 @@ def test_a_run_prints_its_table_its_verdict_and_where_its_files_are() -> None:
 
 def test_an_unstable_run_says_what_to_try() -> None:
     text = printed(a_result(measured={"step.latency_ms": [10.0, 30.0, 20.0]}))
-    assert "  warning: unstable (standard deviation over mean): step.latency_ms 50 %" in text
+    assert "  warning: 1 metric unstable (standard deviation over mean): step.latency_ms 50 %" in text
     assert "try a larger measure.iterations" in text
     assert "verdict: none, exit code 0\n  no envelope" in text
 

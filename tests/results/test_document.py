@@ -74,9 +74,11 @@ def test_unstable_metrics_share_one_warning_with_the_advice_once() -> None:
     )
     unstable, outliers = result["warnings"]
     assert unstable.startswith(
-        "unstable (standard deviation over mean): iteration.duration_ms 135 %, step.latency_ms 135 %;"
+        "2 metrics unstable (standard deviation over mean): iteration.duration_ms 135 %, step.latency_ms 135 %;"
     )
-    assert outliers.startswith("far outliers: iteration.duration_ms 1 of 5, step.latency_ms 1 of 5;")
+    assert outliers.startswith(
+        "2 metrics with far outliers (share of the samples): iteration.duration_ms 20 %, step.latency_ms 20 %;"
+    )
     assert "measure.iterations" in unstable
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.config.build import build
 from harness.config.compose import compose
-from harness.engine.runner import Runner
+from harness.runner import Runner
 from tests.scenarios.contexts import Hand, by_hand
 
 SMALL = ["scenario.epochs=2", "scenario.steps=8", "data.budget_kb=32", "data.held_out=16", "scenario.snapshots.every=3"]
