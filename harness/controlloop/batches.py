@@ -8,7 +8,7 @@ from torch import Tensor
 
 from harness.controlloop.arena import Call
 from harness.controlloop.data import Dataset
-from harness.errors import BenchmarkFailed
+from harness.errors import ConfigError, Problem
 
 _PASS_STRIDE = 1_000_003  # a prime, so that the seeds of neighbouring trainings do not meet in neighbouring passes
 
@@ -31,15 +31,13 @@ class Batches:
         """Starts at the first row of the first pass.
 
         Raises:
-            BenchmarkFailed: a batch is larger than the rows to train on.
+            ConfigError: a batch is larger than the rows to train on.
         """
         self.dataset, self.size, self.seed = dataset, size, seed
         self._rows = dataset.rows - dataset.held_out
         if size > self._rows:
-            raise BenchmarkFailed(
-                f"trainer.batch_size should be at most the {self._rows} rows to train on. Found {size}.",
-                "lower scenario.trainer.batch_size, or make the data larger",
-            )
+            message = f"should be at most the {self._rows} rows to train on, found {size}"
+            raise ConfigError([Problem("scenario.trainer.batch_size", message, "lower it, or make the data larger")])
         self._generator = torch.Generator()
         self.position = Position(0, 0, self.order_of(0))
 

@@ -11,10 +11,12 @@ Nothing is pickled. The index comes last, so a file that was cut has none.
 import json
 import os
 import struct
-from collections.abc import Callable, Mapping
+import sys
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import xxhash
 
@@ -32,6 +34,7 @@ _HEAD = struct.Struct("<8sI")
 _FOOTER = struct.Struct("<8sQQQQ")
 _SUM = struct.Struct("<Q")
 _FOOTER_BYTES = _FOOTER.size + _SUM.size
+_SAID = ("run_id", "step", "epoch", "format", "toolchain", "model", "chunk_bytes")  # of an index, as it is in its JSON
 
 
 class CheckpointDamaged(RestoreFailed):
@@ -58,20 +61,18 @@ class Written:
     state: str
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """A piece of a block: where it lies in the file and in the block, and its checksum."""
+class Chunk(NamedTuple):
+    """A piece of a block: where it lies there, and in the file."""
 
     block: int
     at: int
-    offset: int
     bytes: int
-    sum: int
+    offset: int
 
 
 @dataclass(frozen=True)
 class Index:
-    """What a checkpoint holds besides the bytes of its blocks."""
+    """What a checkpoint holds besides the bytes of its blocks; `sums` are the checksums of its chunks in order."""
 
     path: Path
     run_id: str
@@ -80,8 +81,14 @@ class Index:
     format: int
     toolchain: Mapping[str, str]
     model: str
-    chunks: list[Chunk]
-    parts: dict[str, Any]
+    chunk_bytes: int
+    sums: Sequence[int]
+    encoded_parts: Mapping[str, Any]
+    sections: list[bytes]
+
+    def parts(self) -> dict[str, Any]:
+        """What the parts of a training gave as their states; taken apart late, while the blocks are being read."""
+        return {name: decode(part, self.sections) for name, part in self.encoded_parts.items()}
 
 
 def model_hash(layout: Layout) -> str:
@@ -113,20 +120,20 @@ def write(
         OSError: the disk is full or gone; the file does not stay.
     """
     blocks = views_of(snapshot.arena)
-    starts = _starts([len(block) for block in blocks])
-    descriptor = files.create(path, starts[-1])
+    start = _starts([len(block) for block in blocks])[-1]
+    descriptor = files.create(path, start)
     try:
         files.write(descriptor, path, _HEAD.pack(MAGIC, VERSION), 0)
-        sums, state = _write_blocks(descriptor, path, blocks, starts, files, stop)
-        index = _pack_index(snapshot, toolchain, starts, sums)
-        files.write(descriptor, path, index, starts[-1])
+        sums, state = _write_blocks(descriptor, path, blocks, files, stop)
+        index = _pack_index(snapshot, toolchain, start, sums)
+        files.write(descriptor, path, index, start)
         files.sync(descriptor, path)
     except BaseException:
         os.close(descriptor)
         path.unlink(missing_ok=True)
         raise
     os.close(descriptor)
-    return Written(starts[-1] + len(index), _seal_of(index), state)
+    return Written(start + len(index), _seal_of(index), state)
 
 
 def _seal_of(index: bytes) -> str:
@@ -134,7 +141,7 @@ def _seal_of(index: bytes) -> str:
     return index[-2 * _SUM.size : -_SUM.size].hex()
 
 
-def _starts(sizes: list[int]) -> list[int]:
+def _starts(sizes: Sequence[int]) -> list[int]:
     """Where each block begins, and where the index does."""
     starts = [PAGE]
     for size in sizes:
@@ -142,52 +149,54 @@ def _starts(sizes: list[int]) -> list[int]:
     return starts
 
 
+def chunks_of(sizes: Sequence[int], chunk_bytes: int = CHUNK_BYTES) -> list[Chunk]:
+    """The chunks of blocks of these sizes, in the order of their checksums."""
+    return [
+        Chunk(number, at, min(chunk_bytes, size - at), start + at)
+        for number, (size, start) in enumerate(zip(sizes, _starts(sizes), strict=False))
+        for at in range(0, size, chunk_bytes)
+    ]
+
+
 def _write_blocks(
-    descriptor: int,
-    path: Path,
-    blocks: list[memoryview],
-    starts: list[int],
-    files: Files,
-    stop: Callable[[], bool],
-) -> tuple[list[list[int]], str]:
+    descriptor: int, path: Path, blocks: list[memoryview], files: Files, stop: Callable[[], bool]
+) -> "tuple[array[int], str]":
     """The checksums of all chunks, and the hash of the whole state; every call here lets other threads run."""
     whole = xxhash.xxh3_128()
-    sums: list[list[int]] = []
-    for block, start in zip(blocks, starts, strict=False):
-        sums.append([])
-        for at in range(0, len(block), CHUNK_BYTES):
-            if stop():
-                raise Abandoned
-            chunk = block[at : at + CHUNK_BYTES]
-            sums[-1].append(xxhash.xxh3_64_intdigest(chunk))
-            whole.update(chunk)
-            files.write(descriptor, path, chunk, start + at)
+    sums = array("Q")
+    for chunk in chunks_of([len(block) for block in blocks]):
+        if stop():
+            raise Abandoned
+        content = blocks[chunk.block][chunk.at : chunk.at + chunk.bytes]
+        sums.append(xxhash.xxh3_64_intdigest(content))
+        whole.update(content)
+        files.write(descriptor, path, content, chunk.offset)
     return sums, whole.hexdigest()
 
 
-def _pack_index(snapshot: Snapshot, toolchain: Mapping[str, str], starts: list[int], sums: list[list[int]]) -> bytes:
-    sections: list[bytes] = []
-    parts = {name: encode(state, sections) for name, state in snapshot.parts.items()}
-    layout = snapshot.arena.layout
+def _pack_index(snapshot: Snapshot, toolchain: Mapping[str, str], start: int, sums: "array[int]") -> bytes:
+    sections = [_little_endian(sums).tobytes()]
     fields = {
         "format": snapshot.format,
         "run_id": snapshot.run_id,
         "step": snapshot.step,
         "epoch": snapshot.epoch,
         "toolchain": dict(toolchain),
-        "model": model_hash(layout),
+        "model": model_hash(snapshot.arena.layout),
         "chunk_bytes": CHUNK_BYTES,
-        "blocks": [
-            {"offset": start, "bytes": size, "sums": block_sums}
-            for start, size, block_sums in zip(starts, layout.sizes, sums, strict=False)
-        ],
-        "parts": parts,
+        "parts": {name: encode(state, sections) for name, state in snapshot.parts.items()},
         "sections": [len(section) for section in sections],
     }
     text = json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
     raw = b"".join(sections)
-    footer = _FOOTER.pack(MAGIC, starts[-1], len(text), len(raw), xxhash.xxh3_64_intdigest(text + raw))
+    footer = _FOOTER.pack(MAGIC, start, len(text), len(raw), xxhash.xxh3_64_intdigest(text + raw))
     return text + raw + footer + _SUM.pack(xxhash.xxh3_64_intdigest(footer))
+
+
+def _little_endian(numbers: "array[int]") -> "array[int]":
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def read_index(path: Path, descriptor: int, *, seal: str | None = None) -> Index:
@@ -223,37 +232,26 @@ def _unpack_index(path: Path, content: bytes, text_bytes: int) -> Index:
     for length in fields["sections"]:
         sections.append(content[at : at + length])
         at += length
+    sums = array("Q", sections[0])
     return Index(
-        path,
-        fields["run_id"],
-        fields["step"],
-        fields["epoch"],
-        fields["format"],
-        fields["toolchain"],
-        fields["model"],
-        [chunk for i, block in enumerate(fields["blocks"]) for chunk in _chunks(i, block, fields["chunk_bytes"])],
-        {name: decode(part, sections) for name, part in fields["parts"].items()},
+        path=path,
+        **{name: fields[name] for name in _SAID},
+        sums=_little_endian(sums),
+        encoded_parts=fields["parts"],
+        sections=sections,
     )
 
 
-def _chunks(number: int, block: Mapping[str, Any], chunk_bytes: int) -> list[Chunk]:
-    return [
-        Chunk(number, at, block["offset"] + at, min(chunk_bytes, block["bytes"] - at), sum_)
-        for at, sum_ in zip(range(0, block["bytes"], chunk_bytes), block["sums"], strict=True)
-    ]
-
-
-def check_fits(index: Index, layout: Layout) -> None:
-    """Refuses a checkpoint of another model or format.
+def check_fits(index: Index, model: str) -> None:
+    """Refuses a checkpoint of another model or format; `model` is the hash of the live one.
 
     Raises:
         RestoreFailed: its state would not fit.
     """
     if index.format != FORMAT:
         raise RestoreFailed(f"{index.path.name} has format {index.format}, this program restores format {FORMAT}")
-    expected = model_hash(layout)
-    if index.model != expected:
+    if index.model != model:
         raise RestoreFailed(
-            f"{index.path.name} holds a model of layout {index.model}, the live one has {expected}",
+            f"{index.path.name} holds a model of layout {index.model}, the live one has {model}",
             "restore with the model, optimizer and precision that it was trained with",
         )

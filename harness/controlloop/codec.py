@@ -1,6 +1,7 @@
-"""Values of snapshot parts as JSON and raw bytes, and back with their exact types and bits; nothing is ever executed."""
+"""Values of snapshot parts as JSON and raw bytes, and back with their exact types and bits; nothing is executed."""
 
 import math
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from harness.errors import BenchmarkFailed
 
 # Named tuples that parts use; a name that is not here cannot be read, so no file chooses what is built.
 _RECORDS: dict[str, type[Any]] = {"Position": Position, "NumpyState": NumpyState}
+
+_MANY = 32  # from here on a tuple of integers, as the state of a random generator is one, is kept as bytes
 
 
 def encode(value: Any, sections: list[bytes]) -> Any:
@@ -34,6 +37,9 @@ def encode(value: Any, sections: list[bytes]) -> Any:
 def _encode_container(value: list[Any] | tuple[Any, ...] | dict[Any, Any], sections: list[bytes]) -> Any:
     if isinstance(value, dict):
         return {"dict": [[encode(key, sections), encode(below, sections)] for key, below in value.items()]}
+    if type(value) is tuple and len(value) >= _MANY and _are_small_integers(value):
+        sections.append(struct.pack(f"<{len(value)}q", *value))
+        return {"integers": len(sections) - 1}
     inner = [encode(below, sections) for below in value]
     if isinstance(value, list):
         return inner
@@ -42,6 +48,10 @@ def _encode_container(value: list[Any] | tuple[Any, ...] | dict[Any, Any], secti
     if _RECORDS.get(type(value).__name__) is not type(value):
         raise _refusal(value)
     return {"record": type(value).__name__, "values": inner}
+
+
+def _are_small_integers(values: tuple[Any, ...]) -> bool:
+    return all(type(value) is int and -(2**63) <= value < 2**63 for value in values)
 
 
 def _encode_binary(value: Any, sections: list[bytes]) -> Any:
@@ -82,6 +92,11 @@ def _dict(encoded: Any, sections: Sequence[bytes]) -> dict[Any, Any]:
     return {decode(key, sections): decode(below, sections) for key, below in encoded["dict"]}
 
 
+def _integers(encoded: Any, sections: Sequence[bytes]) -> tuple[int, ...]:
+    content = sections[encoded["integers"]]
+    return struct.unpack(f"<{len(content) // 8}q", content)
+
+
 def _record(encoded: Any, sections: Sequence[bytes]) -> Any:
     return _RECORDS[encoded["record"]](*(decode(below, sections) for below in encoded["values"]))
 
@@ -104,6 +119,7 @@ _DECODERS: dict[str, Callable[[Any, Sequence[bytes]], Any]] = {
     "float": lambda encoded, sections: float(encoded["float"]),
     "dict": _dict,
     "tuple": lambda encoded, sections: tuple(decode(below, sections) for below in encoded["tuple"]),
+    "integers": _integers,
     "record": _record,
     "bytes": lambda encoded, sections: bytes(sections[encoded["bytes"]]),
     "tensor": _tensor,

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from harness.errors import ConfigError, Problem
 from harness.ranges import Range
-from harness.errors import BenchmarkFailed
 
 BYTE_VALUES = 256
 
@@ -119,7 +119,7 @@ class StdlibText:
         """The same bytes for the same Python, whatever the seed; the digest says which.
 
         Raises:
-            BenchmarkFailed: this Python has no sources on disk, or fewer than the budget.
+            ConfigError: this Python has no sources on disk, or fewer than the budget.
         """
         del seed  # the text is real: the seed decides the order of its windows, not their content
         corpus, files = bytearray(), 0
@@ -129,10 +129,15 @@ class StdlibText:
             if len(corpus) >= self.budget_kb * 1024:
                 break
         if len(corpus) < self.budget_kb * 1024:
-            raise BenchmarkFailed(
-                f"data.budget_kb should be at most the {len(corpus) // 1024} KB of sources in "
-                f"{sysconfig.get_paths()['stdlib']}. Found {self.budget_kb}.",
-                "lower data.budget_kb, install the sources of this Python, or use data=synthetic model=linear",
+            present = f"the {len(corpus) // 1024} KB of sources in {sysconfig.get_paths()['stdlib']}"
+            raise ConfigError(
+                [
+                    Problem(
+                        "data.budget_kb",
+                        f"should be at most {present}, found {self.budget_kb}",
+                        "lower it, install the sources of this Python, or use data=synthetic model=linear",
+                    )
+                ]
             )
         text = Text(
             bytes(corpus[: self.budget_kb * 1024]),
@@ -161,7 +166,5 @@ def _sources_below(folder: Path) -> Iterator[Path]:
 
 def _check_held_out(held_out: int, rows: int) -> None:
     if held_out >= rows:
-        raise BenchmarkFailed(
-            f"data.held_out should leave rows to train on: the data has {rows} rows. Found {held_out}.",
-            "lower data.held_out, or make the data larger",
-        )
+        message = f"should leave rows to train on, of which there are {rows} in all, found {held_out}"
+        raise ConfigError([Problem("data.held_out", message, "lower it, or make the data larger")])

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from harness.ranges import Range
 from harness.errors import BenchmarkFailed
+from harness.ranges import Range
 
 
 @dataclass(frozen=True, kw_only=True)

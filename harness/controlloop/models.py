@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.ranges import Range
 from harness.controlloop.data import BYTE_VALUES, Spec
-from harness.errors import BenchmarkFailed
+from harness.errors import ConfigError, Problem
+from harness.ranges import Range
 
 
 class OneHot(nn.Module):
@@ -126,13 +126,13 @@ def transformer(
     """A small causal transformer over bytes.
 
     Raises:
-        BenchmarkFailed: the data are vectors, or the width cannot be split among the heads.
+        ConfigError: the data are vectors, or the width cannot be split among the heads.
     """
     if spec.kind != "bytes":
-        raise BenchmarkFailed("the transformer reads bytes, and the data are vectors", "use data=stdlib_text")
-    if width % heads:
-        raise BenchmarkFailed(
-            f"model.width should be a multiple of model.heads = {heads}. Found {width}.",
-            "for example model.width=64",
+        raise ConfigError(
+            [Problem("model", "a transformer reads bytes, and the data are vectors", "use data=stdlib_text")]
         )
+    if width % heads:
+        message = f"should be a multiple of model.heads = {heads}, found {width}"
+        raise ConfigError([Problem("model.width", message, "for example model.width=64")])
     return ByteTransformer(spec, width=width, layers=layers, heads=heads, dropout=dropout)

@@ -26,7 +26,9 @@ class RemoteLive:
 class RemoteState:
     """The training state, whose tensors this process can read and copy while another one trains on them."""
 
-    def __init__(self, layout: Layout, progress: Progress, processes: StepProcesses, arenas: SharedArenas, run_id: str) -> None:
+    def __init__(
+        self, layout: Layout, progress: Progress, processes: StepProcesses, arenas: SharedArenas, run_id: str
+    ) -> None:
         self.progress, self.run_id = progress, run_id
         self._processes, self._arenas = processes, arenas
         self._handed_out = 0

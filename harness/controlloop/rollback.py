@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from harness.ranges import Range
 from harness.controlloop.ring import Method, Ring
 from harness.controlloop.snapshot import RestoreFailed, TrainingState
 from harness.controlloop.telemetry import Telemetry
+from harness.ranges import Range
 
 
 @dataclass(frozen=True, kw_only=True)

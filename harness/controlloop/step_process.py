@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.controlloop import step_child
-from harness.controlloop.shared import SharedArenas
 from harness.controlloop.faults import StepFailed
+from harness.controlloop.shared import SharedArenas
 from harness.controlloop.snapshot import RestoreFailed
 from harness.controlloop.step_child import Blueprint
 from harness.errors import BenchmarkFailed, WorkerLost

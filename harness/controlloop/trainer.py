@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.ranges import Range
 from harness.controlloop import optimizer as optimizers
 from harness.controlloop import rng
 from harness.controlloop.batches import Batches
@@ -21,6 +20,7 @@ from harness.controlloop.data import Dataset, Spec, held_out_rows
 from harness.controlloop.faults import Fault
 from harness.controlloop.optimizer import LearningRate
 from harness.controlloop.snapshot import Progress, Scaler, TrainingState
+from harness.ranges import Range
 
 ModelFactory = Callable[[Spec], nn.Module]
 _AMP_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -1,13 +1,13 @@
 """The write-ahead log of checkpoints: which of them may be restored.
 
-A checkpoint is begun, written, brought to the disk, and only then committed, and only where a healthy step was made from
-its state. What has no COMMIT is never restored, whatever lies in the folder.
+A checkpoint is begun, written, brought to the disk, and only then committed, and only where a healthy step was made
+from its state. What has no COMMIT is never restored, whatever lies in the folder.
 """
 
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Kind(IntEnum):
     BEGIN = 1
     COMMIT = 2
     ABORT = 3
+    FORGET = 4
 
 
 def toolchain() -> dict[str, str]:
@@ -75,16 +76,20 @@ class Wal:
         self.flaws: list[Flaw] = self._log.recovery.flaws
         self.targets, self.unfinished = _replay(self._log.recovery.records)
 
+    @property
+    def next_number(self) -> int:
+        """The number of the next record, which names files uniquely."""
+        return self._log.sequence
+
     def begin(self, transaction: Transaction) -> Transaction:
         """Says that a checkpoint is about to be written; gives the transaction its number.
 
         Raises:
             StoreLost: the log cannot be written.
         """
-        fields = asdict(transaction)
-        fields["number"] = number = self._log.sequence
-        self._append(Kind.BEGIN, fields)
-        return Transaction(**{**asdict(transaction), "number": number})
+        begun = replace(transaction, number=self._log.sequence)
+        self._append(Kind.BEGIN, asdict(begun))
+        return begun
 
     def commit(self, transaction: Transaction, *, size: int, seal: str, state: str) -> Target:
         """Makes a checkpoint a restore target; its file must be on the disk, under its name.
@@ -105,6 +110,15 @@ class Wal:
         """
         self._append(Kind.ABORT, {"begin": transaction.number, "reason": reason})
 
+    def forget(self, after_step: int) -> None:
+        """Says that training went back: what was committed at a later step is no target any more.
+
+        Raises:
+            StoreLost: the log cannot be written.
+        """
+        self._append(Kind.FORGET, {"after_step": after_step})
+        self.targets = [target for target in self.targets if target.transaction.step <= after_step]
+
     def _append(self, kind: Kind, fields: Mapping[str, Any]) -> None:
         self._log.append(kind, json.dumps(fields, separators=(",", ":"), allow_nan=False).encode())
 
@@ -121,6 +135,9 @@ def _replay(records: list[Record]) -> tuple[list[Target], list[Transaction]]:
         fields = json.loads(record.payload)
         if record.kind == Kind.BEGIN:
             open_ones[fields["number"]] = Transaction(**fields)
+            continue
+        if record.kind == Kind.FORGET:
+            targets = [target for target in targets if target.transaction.step <= fields["after_step"]]
             continue
         transaction = open_ones.pop(fields["begin"], None)
         if transaction is not None and record.kind == Kind.COMMIT:

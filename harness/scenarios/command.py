@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from harness.ranges import Range
-from harness.runner import Context
 from harness.errors import BenchmarkFailed, Cancelled, ConfigError, Problem
 from harness.measure.peak import Peak, PeakWatch
 from harness.measure.printed import Printed, compile_patterns, read_json_lines, read_patterns
 from harness.measure.samples import Phase
 from harness.process.children import Child, Finished
 from harness.process.output import Drain, Output
+from harness.ranges import Range
+from harness.runner import Context
 
 Line = str | Sequence[str]
 _SECRET = re.compile(r"(?i)secret|passw|credential|(api|access|private|signing)_?key|(^|_)token$")

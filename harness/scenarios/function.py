@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.runner import Context
 from harness.errors import BenchmarkFailed, ConfigError, Problem
+from harness.runner import Context
 
 _LAZY = {
     inspect.isgeneratorfunction: "a generator",

@@ -41,7 +41,7 @@ def test_a_knob_has_its_default_range_comment_and_place(capsys: pytest.CaptureFi
     shell = knob(document, "scenario.shell")
     assert shell["default"] == "/bin/sh"
     assert shell["takes"] == "text"
-    assert knob(document, "affinity.threads")["place"] == "conf/affinity/default.yaml:2"
+    assert knob(document, "affinity.threads")["place"] == "conf/affinity/inherited.yaml:2"
     assert document["chosen"]["telemetry"] == "full"
 
 

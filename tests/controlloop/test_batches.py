@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from harness.controlloop.batches import Batches
-from harness.errors import BenchmarkFailed
+from harness.errors import ConfigError
 from tests.controlloop.trainings import vectors
 
 
@@ -53,5 +53,5 @@ def test_two_integers_are_enough_to_find_the_position_in_another_process() -> No
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
-    with pytest.raises(BenchmarkFailed, match=r"trainer.batch_size should be at most the 448 rows .* Found 449"):
+    with pytest.raises(ConfigError, match=r"trainer.batch_size: should be at most the 448 rows .* found 449"):
         Batches(vectors(), size=449, seed=1)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from harness.controlloop.data import StdlibText, Synthetic, held_out_rows
-from harness.errors import BenchmarkFailed
+from harness.errors import ConfigError
 
 
 def stdlib_text(**changes: int) -> StdlibText:
@@ -28,12 +28,10 @@ def test_the_digest_of_the_text_is_stated_and_does_not_depend_on_the_seed() -> N
     assert stdlib_text(budget_kb=17).load(0).source["sha256"] != stdlib_text().load(0).source["sha256"]
 
 
-def test_a_budget_over_the_sources_there_are_names_both_sizes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_budget_over_the_sources_there_are_names_both_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "only.py").write_text("x = 1\n" * 500)
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
-    with pytest.raises(BenchmarkFailed, match="data.budget_kb should be at most the 2 KB .* Found 16"):
+    with pytest.raises(ConfigError, match=r"data.budget_kb: should be at most the 2 KB .* found 16"):
         stdlib_text().load(0)
 
 
@@ -55,5 +53,5 @@ def test_synthetic_rows_are_those_of_the_seed() -> None:
 def test_held_out_rows_are_the_last_and_there_must_be_others() -> None:
     data = Synthetic(rows=100, features=4, classes=3, noise=0.1, held_out=10).load(0)
     assert held_out_rows(data).tolist() == list(range(90, 100))
-    with pytest.raises(BenchmarkFailed, match=r"data.held_out should leave rows .* 100 rows. Found 100"):
+    with pytest.raises(ConfigError, match=r"data.held_out: should leave rows .* 100 in all, found 100"):
         Synthetic(rows=100, features=4, classes=3, noise=0.1, held_out=100).load(0)

@@ -77,8 +77,8 @@ def test_every_epoch_is_told_once_and_nothing_is_told_at_the_end_of_training() -
 
 def test_a_late_step_keeps_its_real_latency_as_a_sample() -> None:
     told = Told()
-    loop(trainer(), told, kind="late_step", deadline_ms=40.0).run()
-    assert sum(value > 40 for value in told.samples["tolaria.step.latency_ms"]) >= 1
+    loop(trainer(), told, kind="late_step").run()
+    assert sum(value > 250 for value in told.samples["tolaria.step.latency_ms"]) == 1
 
 
 def test_a_loss_that_is_no_number_is_no_sample() -> None:
@@ -96,7 +96,7 @@ def test_the_recovery_ends_with_the_next_healthy_step() -> None:
 
 def test_a_fault_that_comes_back_ends_the_training() -> None:
     training, told = trainer(), Told()
-    control = loop(training, told, deadline_ms=None)
+    control = loop(training, told)
     training.healthy = lambda step: training.progress.step < 10  # type: ignore[method-assign]
     with pytest.raises(BenchmarkFailed, match=r"step 10 failed \(not_finite\) after 3 restores"):
         control.run()
@@ -135,7 +135,7 @@ def test_an_epoch_that_a_restore_reopens_is_told_once() -> None:
         return original(step)  # type: ignore[arg-type]
 
     training.healthy = once_after_the_boundary  # type: ignore[method-assign]
-    control = loop(training, told, deadline_ms=None)
+    control = loop(training, told)
     control.run()
     assert len(failed) == 1
     assert len(told.samples["tolaria.training.latency_ms"]) == EPOCHS

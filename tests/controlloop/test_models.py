@@ -5,7 +5,7 @@ import torch
 
 from harness.controlloop import models
 from harness.controlloop.data import Dataset
-from harness.errors import BenchmarkFailed
+from harness.errors import ConfigError
 from tests.controlloop.trainings import MLP, TRANSFORMER, text, trainer, vectors
 
 
@@ -54,8 +54,8 @@ def test_only_batch_norm_brings_buffers(norm: str, buffers: int) -> None:
 
 
 def test_the_transformer_refuses_vectors_and_widths_that_cannot_be_shared() -> None:
-    with pytest.raises(BenchmarkFailed, match="data=stdlib_text"):
+    with pytest.raises(ConfigError, match="data=stdlib_text"):
         TRANSFORMER(vectors().spec)
     odd = functools.partial(models.transformer, width=10, layers=1, heads=4, dropout=0.0)
-    with pytest.raises(BenchmarkFailed, match="model.width should be a multiple of model.heads = 4. Found 10"):
+    with pytest.raises(ConfigError, match=r"model.width: should be a multiple of model.heads = 4, found 10"):
         odd(text().spec)

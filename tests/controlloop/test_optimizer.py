@@ -11,7 +11,11 @@ def test_a_state_made_beforehand_trains_as_one_that_torch_makes_itself(kind: str
     ours, theirs = nn.Linear(4, 3), nn.Linear(4, 3)
     theirs.load_state_dict(ours.state_dict())
     mine = build(ours.parameters(), kind, implementation, 0.1)  # type: ignore[arg-type]
-    knobs = {"lr": 0.1, "foreach": implementation == "foreach", **({"fused": True} if implementation == "fused" else {})}
+    knobs = {
+        "lr": 0.1,
+        "foreach": implementation == "foreach",
+        **({"fused": True} if implementation == "fused" else {}),
+    }
     classes = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     other = classes[kind](theirs.parameters(), **({"momentum": 0.9} if kind == "sgd" else {}), **knobs)  # type: ignore[arg-type]
     assert len(mine.state) == 2

@@ -79,7 +79,7 @@ def test_a_restored_state_that_is_not_the_expected_one_is_a_failure() -> None:
     training, told = trainer(), Told()
     rollback = Rollback(training.state, SNAPSHOTS, RESTORE, told, expected=lambda step: "the hash of another state")
     one_good(training, rollback)
-    with pytest.raises(RestoreFailed, match="step 0 had the hash of another state|step 0 to the hash of another state"):
+    with pytest.raises(RestoreFailed, match="step 0 to the hash of another state"):
         rollback.restore("deadline", "")
     assert rollback.counters()["tolaria.rollback.fast_hits_total"] == 0
     assert len(told.named("tolaria.rollback.restore_failed")) == 1

@@ -1,7 +1,7 @@
 """Each known shortcut of a rollback, put back on purpose: every one of them must be caught by a check of ours.
 
-The shortcuts are those that made earlier published figures worthless: restores that restore nothing, snapshots of the bad
-state, snapshots that forget half of it or that training writes into, restores that stop half-way.
+The shortcuts are those that made earlier published figures worthless: restores that restore nothing, snapshots of the
+bad state, snapshots that forget half of it or that training writes into, restores that stop half-way.
 """
 
 import random

@@ -9,14 +9,14 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Annotated, Any
 
-from harness.ranges import Range
-from harness.runner import Context
 from harness.errors import BenchmarkFailed, DeadlineExceeded
 from harness.measure.paired import paired_ratio
 from harness.process import linux
 from harness.process.calls import Calls
 from harness.process.launcher import Launcher
 from harness.process.pool import TaskPool, open_descriptors
+from harness.ranges import Range
+from harness.runner import Context
 
 GENEROUS_S = 60.0  # for calls that are to succeed
 

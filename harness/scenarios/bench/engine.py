@@ -6,12 +6,12 @@ from collections.abc import Callable
 from statistics import median
 from typing import Annotated
 
-from harness.ranges import Range
 from harness.engine.loop import Tally, iterate_until_error
-from harness.runner import Context
 from harness.measure.paired import paired_ratio
 from harness.measure.proc import high_water_mb
 from harness.measure.samples import Phase, SampleFile
+from harness.ranges import Range
+from harness.runner import Context
 from harness.scenarios.bench.inner import InnerHarness
 
 _BLOCK = b"\0" * 65536

@@ -10,17 +10,17 @@ from typing import Annotated
 
 import torch
 
-from harness.ranges import Range
 from harness.controlloop.arena import Arena
 from harness.controlloop.data import Source
 from harness.controlloop.device import usable
 from harness.controlloop.reference import Reference, identical, packed, undisturbed
 from harness.controlloop.ring import Method, Ring
 from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
-from harness.runner import Context
-from harness.errors import BenchmarkFailed, Cancelled
+from harness.errors import BenchmarkFailed, Cancelled, DeviceUnavailable
 from harness.measure.paired import Paired, paired_ratio
 from harness.measure.stats import percentile
+from harness.ranges import Range
+from harness.runner import Context
 from harness.scenarios.bench.restore_subject import Size, Subject, bad_step
 from harness.scenarios.training.assembly import settled
 
@@ -50,8 +50,8 @@ class RestoreCost:
         """Checks the device: adopting and memcpy are timed on the host."""
         self._device = usable(context.device)
         if self._device.type != "cpu":
-            raise BenchmarkFailed(
-                "bench_restore times adopting against memcpy on the host. Found device=cuda.", "use device=cpu"
+            raise DeviceUnavailable(
+                f"device={context.device}: bench_restore holds adopting against copies on the host", "use device=cpu"
             )
 
     def iterate(self, context: Context) -> None:

@@ -8,13 +8,13 @@ import numpy
 import torch
 from torch import nn
 
-from harness.ranges import Range
 from harness.controlloop.data import Spec, Vectors
 from harness.controlloop.faults import Fault, FaultPlan
 from harness.controlloop.ring import Method, Ring
 from harness.controlloop.snapshot import Snapshot
 from harness.controlloop.trainer import Trainer, TrainerSettings
-from harness.errors import BenchmarkFailed
+from harness.errors import ConfigError, Problem
+from harness.ranges import Range
 
 _TENSORS_PER_LAYER = 8  # weight and bias, each with two moments and a step counter of Adam
 _STATES = 3  # a parameter and its two moments
@@ -78,10 +78,8 @@ class Subject:
         )
         self.state = self.trainer.state
         if len(self.state.live.tensors) != tensors:
-            raise BenchmarkFailed(
-                f"tensors should be a multiple of {_TENSORS_PER_LAYER}, and the optimizer an Adam. Found {tensors}.",
-                "use scenario.tensors=96 and scenario.trainer.optimizer=adamw",
-            )
+            message = f"should be a multiple of {_TENSORS_PER_LAYER} for an optimizer like Adam, found {tensors}"
+            raise ConfigError([Problem("scenario.tensors", message, "use 96 and scenario.trainer.optimizer=adamw")])
         self.trainer.step()
         self.trainer.advance()
         self.ring = Ring(self.state, slots=2, cap_bytes=None)
@@ -120,16 +118,16 @@ class Subject:
     def fingerprint(self) -> tuple[str, str]:
         """The hash of all tensors, and all else that a restore must bring back, as text."""
         parts = {name: part.state() for name, part in self.state.parts.items()}
-        return self.state.digest(), repr(_plain(parts))
+        return self.state.digest(), repr(plain(parts))
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """The same with tensors and arrays written out, for their own text is shortened."""
     if isinstance(value, torch.Tensor | numpy.ndarray):
         return value.tolist()
     if isinstance(value, dict):
-        return {key: _plain(below) for key, below in value.items()}
-    return [_plain(below) for below in value] if isinstance(value, list | tuple) else value
+        return {key: plain(below) for key, below in value.items()}
+    return [plain(below) for below in value] if isinstance(value, list | tuple) else value
 
 
 def bad_step(trainer: Trainer) -> None:

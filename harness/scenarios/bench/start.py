@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-from harness.ranges import Range
-from harness.runner import Context
 from harness.errors import BenchmarkFailed
 from harness.measure.paired import paired_ratio
 from harness.measure.samples import SampleFile, read_records
@@ -15,6 +13,8 @@ from harness.process import reap
 from harness.process.channel import Channel, Lines
 from harness.process.children import Finished
 from harness.process.launcher import Launcher
+from harness.ranges import Range
+from harness.runner import Context
 from harness.scenarios.bench.inner import InnerHarness, Started
 
 BARE = "import argparse, json, sqlite3"

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from harness.ranges import Range
-from harness.runner import Context
 from harness.errors import BenchmarkFailed
 from harness.measure.telemetry import TreeSampler
 from harness.process.children import Child
+from harness.ranges import Range
+from harness.runner import Context
 
 _STORM_PAUSE_S = 0.001  # far below any sensible interval, to see that the sampler keeps to its share by itself
 _READY = b"ready\n"

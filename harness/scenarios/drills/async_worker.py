@@ -11,13 +11,13 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Annotated
 
-from harness.ranges import Range
-from harness.runner import Context
 from harness.errors import BenchmarkFailed, DeadlineExceeded
 from harness.process import entry, linux
 from harness.process.calls import CallRecord, Calls
 from harness.process.client import ZygoteClient
 from harness.process.pool import TaskPool, open_descriptors
+from harness.ranges import Range
+from harness.runner import Context
 
 GENEROUS_S = 60.0  # for calls that are to succeed
 _BLOCK = b"\0" * (1 << 20)

@@ -12,7 +12,7 @@ Settings = TypeVar("Settings")
 
 
 def settled(kind: type[Settings], node: Settings | Mapping[str, Any]) -> Settings:
-    """A group of settings as its dataclass; YAML gives a plain mapping, which the checker held against the same class."""
+    """A group of settings as its dataclass; YAML gives a plain mapping, already checked against the same class."""
     return kind(**node) if isinstance(node, Mapping) else node
 
 

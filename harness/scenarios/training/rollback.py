@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from harness.ranges import Range
 from harness.controlloop.data import Source
 from harness.controlloop.deadline import StepDeadline
 from harness.controlloop.faults import STUCK, Fault, FaultPlan
@@ -13,8 +12,9 @@ from harness.controlloop.remote import RemoteTrainer
 from harness.controlloop.rollback import RestoreSettings, Rollback, SnapshotSettings
 from harness.controlloop.step_child import Blueprint
 from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
-from harness.runner import Context
 from harness.errors import BenchmarkFailed
+from harness.ranges import Range
+from harness.runner import Context
 from harness.scenarios.training.assembly import build_trainer, settled, switches
 
 

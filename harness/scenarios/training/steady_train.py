@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from harness.ranges import Range
 from harness.controlloop.data import Source
 from harness.controlloop.loop import ControlLoop
 from harness.controlloop.reference import packed
 from harness.controlloop.rollback import RestoreSettings, Rollback, SnapshotSettings
 from harness.controlloop.trainer import ModelFactory, TrainerSettings
+from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.training.assembly import build_trainer, settled, switches
 

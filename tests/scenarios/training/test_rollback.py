@@ -12,6 +12,7 @@ from tests.scenarios.contexts import by_hand
 from tests.scenarios.training.composing import run_once, runner
 
 FAULT = ["scenario=rollback", "scenario.fault.epoch=2", "scenario.fault.step=5"]
+FAULT += ["scenario.step_deadline.at_least_ms=250"]  # a busy host must not make other steps late
 
 
 @pytest.mark.parametrize("method", ["adopt", "copy"])
@@ -37,9 +38,9 @@ def test_the_evidence_is_three_hashes_of_which_the_bad_one_is_no_state_of_this_t
 
 
 def test_the_deadline_is_calibrated_and_recorded(tmp_path: Path) -> None:
-    figures, hand = run_once(tmp_path, *FAULT, "scenario.step_deadline.at_least_ms=35")
+    figures, hand = run_once(tmp_path, *FAULT)
     (calibrated,) = [attributes for name, attributes in hand.events if name == "tolaria.step.deadline_calibrated"]
-    assert figures["tolaria.step.deadline_ms"] >= 35
+    assert figures["tolaria.step.deadline_ms"] >= 250
     assert calibrated["deadline_ms"] == pytest.approx(figures["tolaria.step.deadline_ms"], abs=0.001)
     assert calibrated["steps"] == 16
 
@@ -51,7 +52,7 @@ def test_the_outcome_is_that_of_the_undisturbed_training(tmp_path: Path) -> None
 
 
 def test_a_fault_outside_of_the_training_is_refused() -> None:
-    with pytest.raises(ConfigError, match="fault should lie within 2 epochs of 8 steps. Found epoch 2, step 9"):
+    with pytest.raises(ConfigError, match=r"fault should lie within 2 epochs of 8 steps. Found epoch 2, step 9"):
         runner("scenario=rollback", "scenario.fault.step=9")
 
 
