@@ -32,6 +32,7 @@ class Context:
     deterministic: bool = False
     deadline_ns: int | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    redact: Callable[[Any], Any] = lambda value: value  # takes secrets out of what a runner writes into its folder
     iteration: int = 0
     phase: Phase = Phase.SETUP
     _tags: dict[str, int] = field(default_factory=dict)

@@ -114,7 +114,7 @@ class _Run:
             config_digest=spec.digest,
             command=self.redact(list(engine.command)),
             overrides=self.redact(list(spec.overrides)),
-            tags=spec.tags,
+            tags=self.redact(list(spec.tags)),
         )
         name_holder(self.open.run_id)
 
@@ -231,7 +231,7 @@ class _Run:
             "duration_s": time.monotonic() - self._started,
             "choices": self.spec.choices,
             "overrides": self.redact(list(self.spec.overrides)),
-            "tags": list(self.spec.tags),
+            "tags": self.redact(list(self.spec.tags)),
             "contended": self.spec.lock.mode == "shared",
             "process": {
                 "supervisor_pid": os.getpid(),

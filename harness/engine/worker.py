@@ -1,9 +1,11 @@
 """The measured process: builds the runner, runs the loop, says what happened, and ends."""
 
+import os
 import signal
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -59,6 +61,7 @@ def _run(channel: Channel, request: Mapping[str, Any]) -> int:
 
 def _measure(channel: Channel, request: Mapping[str, Any], samples: SampleFile) -> dict[str, Any]:
     from harness.config.build import build
+    from harness.config.redact import redact, secrets_of
 
     config = request["config"]
     affinity = config["affinity"]
@@ -74,6 +77,7 @@ def _measure(channel: Channel, request: Mapping[str, Any], samples: SampleFile) 
         deterministic=config["deterministic"],
         deadline_ns=time.monotonic_ns() + int(request["remaining_s"] * 1e9),
         config=config,
+        redact=partial(redact, secrets=secrets_of(config, os.environ)),
     )
     samples.enter(Phase.SETUP)
     _say_phase(channel, "setup")
