@@ -4,12 +4,14 @@ import math
 import statistics
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
+from harness.controlloop.emergency import EmergencyController
 from harness.controlloop.faults import Fault, StepFailed
 from harness.controlloop.rollback import Rollback
-from harness.controlloop.snapshot import RestoreFailed, Snapshot
+from harness.controlloop.snapshot import Progress, RestoreFailed, Snapshot, State
 from harness.controlloop.telemetry import Telemetry
-from harness.controlloop.trainer import Step, Trainer
+from harness.controlloop.trainer import Step
 from harness.errors import BenchmarkFailed, Cancelled
 
 
@@ -22,12 +24,39 @@ class Failure:
     error: Exception | None = None
 
 
+class Stepper(Protocol):
+    """What makes steps: a trainer in this process, or one in a step process."""
+
+    progress: Progress
+    total_steps: int
+
+    @property
+    def state(self) -> State:
+        """The training state."""
+
+    @property
+    def samples_per_step(self) -> int:
+        """Rows that one step learns from."""
+
+    def step(self, fault: Fault | None = None, deadline_ns: int = 0) -> Step:
+        """Makes one step without counting it."""
+
+    def healthy(self, step: Step) -> bool:
+        """Whether the step left a state worth going on from."""
+
+    def advance(self) -> None:
+        """Counts a healthy step."""
+
+    def accuracy(self) -> float:
+        """The share of held-out targets predicted right."""
+
+
 class ControlLoop:
     """Runs one training at a time; `rewind` takes it back to its first state, so that the next one is the same."""
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: Stepper,
         rollback: Rollback,
         telemetry: Telemetry,
         *,
@@ -39,6 +68,7 @@ class ControlLoop:
         self.trainer, self.rollback, self._telemetry = trainer, rollback, telemetry
         self._at_most, self._fault = at_most, fault
         self._deadline_ns = None if deadline_ms is None else int(deadline_ms * 1e6)
+        self.emergency = EmergencyController(telemetry)
         self._first: Snapshot = trainer.state.capture(trainer.state.new_arena())
         self._reset()
 
@@ -56,6 +86,7 @@ class ControlLoop:
         """Goes back to the state that the trainer was built with, byte for byte."""
         self.trainer.state.copy_back(self._first)
         self.rollback.rewind()
+        self.emergency.rewind()
         if self._fault is not None:
             self._fault.rewind()
         self._reset()
@@ -67,6 +98,7 @@ class ControlLoop:
             Cancelled: the run is to end.
             RestoreFailed: a step failed and nothing could be restored.
             BenchmarkFailed: more steps failed than may be recovered from.
+            Halted: a restore missed its deadline.
         """
         progress = self.trainer.progress
         self.rollback.keep()
@@ -96,6 +128,8 @@ class ControlLoop:
         except StepFailed as error:
             self.deadline_exceeded += error.reason == "deadline"
             self._telemetry.event("tolaria.step.process_ended", level="warning", reason=error.reason, pid=error.pid)
+            if error.reason == "deadline" and self._deadline_ns is not None:
+                self._telemetry.record("tolaria.step.censored_latency_ms", self._deadline_ns / 1e6)
             return Failure(error.reason, error.since_ns, error)
         except Exception as error:  # whatever a step raises, its state is not to be trusted
             return Failure("exception", time.perf_counter_ns(), error)
@@ -150,6 +184,8 @@ class ControlLoop:
         self._hashing_s += done.evidence.seconds
         self._before = ""
         del self.losses[progress.step :]
+        if done.deadline_exceeded:
+            self.emergency.rollback_was_late()
 
     def _close_epoch(self, ended_ns: int) -> None:
         """Reports an epoch once, also where a restore went back across its end and it was finished twice."""
@@ -184,6 +220,7 @@ class ControlLoop:
     def counters(self) -> dict[str, float]:
         """What this training counted, under the names of the catalogue."""
         return {
+            "tolaria.emergency.halts_total": self.emergency.halts,
             "tolaria.epochs.total": self.epochs_done,
             "tolaria.epochs.failed": len(self.epochs_failed),
             "tolaria.step.deadline_exceeded_total": self.deadline_exceeded,

@@ -55,8 +55,7 @@ class RemoteState:
         step = self.progress.step
         calls: list[tuple[Callable[[Any], object], Any]] = [(vars(self.progress).update, {"step": step})]
         parts = {"remote": self.latest}
-        # The owner is compared by identity only, so any object that stands for this training will do.
-        return Snapshot(self, arena, parts, step, self.progress.epoch, self.run_id, calls=calls)  # type: ignore[arg-type]
+        return Snapshot(self, arena, parts, step, self.progress.epoch, self.run_id, calls=calls)
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Lets a step process go on in the snapshot's own memory.
@@ -89,9 +88,8 @@ class RemoteState:
             call(value)
 
     def _check(self, snapshot: Snapshot) -> None:
-        owner: object = snapshot.owner
-        if owner is not self or not snapshot.armed:
-            reason = "given away" if owner is self else "that of another training"
+        if snapshot.owner is not self or not snapshot.armed:
+            reason = "given away" if snapshot.owner is self else "that of another training"
             raise RestoreFailed(f"the snapshot of step {snapshot.step} cannot be restored: it is {reason}")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from harness.controlloop.arena import Arena
-from harness.controlloop.snapshot import RestoreFailed, Snapshot, TrainingState
+from harness.controlloop.snapshot import RestoreFailed, Snapshot, State
 
 Method = Literal["adopt", "copy"]
 
@@ -21,7 +21,7 @@ Method = Literal["adopt", "copy"]
 class Ring:
     """Snapshots oldest first, in memory that was allocated and touched beforehand."""
 
-    def __init__(self, state: TrainingState, *, slots: int, cap_bytes: int | None) -> None:
+    def __init__(self, state: State, *, slots: int, cap_bytes: int | None) -> None:
         """Takes `slots` arenas, or as many as fit into `cap_bytes`; with fewer than two the ring stays empty.
 
         Two is the least: a candidate must never overwrite the only good snapshot.

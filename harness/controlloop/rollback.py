@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from harness.controlloop.ring import Method, Ring
-from harness.controlloop.snapshot import RestoreFailed, TrainingState
+from harness.controlloop.snapshot import RestoreFailed, State
 from harness.controlloop.telemetry import Telemetry
 from harness.ranges import Range
 
@@ -61,7 +61,7 @@ class Rollback:
 
     def __init__(
         self,
-        state: TrainingState,
+        state: State,
         snapshots: SnapshotSettings,
         restore: RestoreSettings,
         telemetry: Telemetry,

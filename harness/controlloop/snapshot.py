@@ -97,7 +97,7 @@ class Snapshot:
     adopting a snapshot gives its memory away.
     """
 
-    owner: "TrainingState"
+    owner: object  # compared by identity: a snapshot is only ever given back to the state that it was taken from
     arena: Arena
     parts: dict[str, Any]
     step: int
@@ -108,6 +108,41 @@ class Snapshot:
     armed: bool = True
     exchange: list[Call] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+
+
+class Live(Protocol):
+    """What training works on now."""
+
+    arena: Arena
+
+
+class State(Protocol):
+    """A training state as ring and control loop see it, in this process or in a step process."""
+
+    progress: Progress
+
+    @property
+    def live(self) -> Live:
+        """What training works on now."""
+
+    @property
+    def bytes(self) -> int:
+        """The size of one arena."""
+
+    def new_arena(self) -> Arena:
+        """Memory for one more state."""
+
+    def digest(self) -> str:
+        """The hash of all live tensors."""
+
+    def capture(self, arena: Arena) -> Snapshot:
+        """Copies the live state into `arena`."""
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Makes the snapshot's own memory the live state."""
+
+    def copy_back(self, snapshot: Snapshot) -> None:
+        """Copies the snapshot into the live state."""
 
 
 class TrainingState:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from harness.controlloop.data import Source
 from harness.controlloop.deadline import StepDeadline
+from harness.controlloop.emergency import Halted
 from harness.controlloop.faults import STUCK, Fault, FaultPlan
 from harness.controlloop.loop import ControlLoop
 from harness.controlloop.reference import Reference, identical, packed, undisturbed
@@ -112,6 +113,8 @@ class RollbackTrain:
         self._loop.rewind()
         try:
             losses = self._loop.run()
+        except Halted:
+            return self._loop.counters() | switches(self._settings)  # an outcome: the rules say whether it is the right one
         except Exception:
             for name, value in self._loop.counters().items():
                 context.record(name, value)
