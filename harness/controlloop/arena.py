@@ -46,7 +46,7 @@ class Place:
 
 def allocate(size: int, device: torch.device) -> Tensor:
     """`size` zeroed bytes that are really there: the first touch of memory costs ten times what copying does."""
-    if device.type != "cpu":
+    if device.type != "cpu":  # not exercised yet: written on machines without a GPU
         return torch.zeros(size, dtype=torch.uint8, device=device)
     memory = mmap.mmap(-1, size)
     if hasattr(mmap, "MADV_HUGEPAGE"):

@@ -55,7 +55,7 @@ class Disk:
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._tell_of_log()
         self._drop_uncommitted()
-        self._staging, self._shadow = host_arena(state), Shadow(state, threads=settings.threads)
+        self.staging, self._shadow = host_arena(state), Shadow(state, threads=settings.threads)
         self._flusher = Flusher(self._wal, folder, keep=settings.keep, files=self._files, notice=self._outcomes.put)
         self._last_kept = -1
         self._reset()
@@ -106,7 +106,7 @@ class Disk:
             self.skipped += 1
             return
         started = time.perf_counter_ns()
-        self._flusher.start(self._state.capture(self._staging))
+        self._flusher.start(self._state.capture(self.staging))
         self._telemetry.record("tolaria.checkpoint.blocking_ms", (time.perf_counter_ns() - started) / 1e6)
         self._last_kept = step
 

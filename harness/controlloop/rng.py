@@ -40,7 +40,7 @@ class TorchRandom:
 
 
 class CudaRandom:
-    """torch's generator on one GPU."""
+    """torch's generator on one GPU. (Not exercised yet: written on machines without one.)"""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

@@ -51,7 +51,7 @@ class Counts:
 
 
 class TiersFailed(RestoreFailed):
-    """No tier brought a state back; the live state is the one that was to be left, untouched."""
+    """No tier brought a state back; what is live is the state that was to be left, or a part of another."""
 
     def __init__(self, attempts: list[Attempt]) -> None:
         said = "; ".join(f"{attempt.tier}: {attempt.ended}, {attempt.why}" for attempt in attempts)

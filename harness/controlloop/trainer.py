@@ -134,7 +134,10 @@ class Trainer:
         return Step(loss, gradient_norm, self.samples_per_step, started, ended, waited / 1e6, h2d_ms)
 
     def _to_device(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """The batch on the device, there when this returns, so that the copy is timed and not the queueing of it."""
+        """The batch on the device, there when this returns, so that the copy is timed and not the queueing of it.
+
+        (Not exercised yet: written on machines without a GPU.)
+        """
         moved = batch[0].to(self.device), batch[1].to(self.device)
         torch.cuda.synchronize(self.device)
         return moved
