@@ -52,7 +52,9 @@ def _stored(history: History, run_id: str) -> dict[str, Any]:
     masked = [key for key, value in _leaves(config) if MASK in str(value)]
     if masked:
         hint = "run it anew with its overrides, or name the secret's environment variable in the configuration"
-        raise ConfigError([Problem(f"{path}: {key}", "a secret was taken out of the stored value", hint) for key in masked])
+        raise ConfigError(
+            [Problem(f"{path}: {key}", "a secret was taken out of the stored value", hint) for key in masked]
+        )
     return config
 
 

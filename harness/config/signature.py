@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from harness.ranges import Range
 from harness.config.targets import POSITIONAL, targets_in
 from harness.errors import BenchmarkFailed
 from harness.paths import data
+from harness.ranges import Range
 
 Schema = dict[str, Any]
 

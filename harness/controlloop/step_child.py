@@ -1,7 +1,7 @@
 """What runs in a step process: a whole trainer, driven call by call, whose live tensors lie in shared memory.
 
-The functions here are called by name through the process's pipe; their state is the module's, since a process serves one
-training only.
+The functions here are called by name through the process's pipe; their state is the module's, since a process serves
+one training only.
 """
 
 import ctypes

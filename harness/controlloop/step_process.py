@@ -1,4 +1,4 @@
-"""Keeps one step process at work and a warm spare beside it; a stuck one is killed and the spare takes over its state."""
+"""Keeps one step process at work and a warm spare beside it, which takes over the state of one that was killed."""
 
 import contextlib
 import time

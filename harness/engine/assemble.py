@@ -82,4 +82,3 @@ def _errors(measured: Measured, outcome: Mapping[str, Any]) -> list[dict[str, An
 def _warnings(facts: Mapping[str, Any]) -> list[str]:
     left = facts["process"]["leftover_processes"]
     return [f"the measured work left {left} processes behind; they were ended"] if left else []
-

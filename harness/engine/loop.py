@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.runner import Context, Runner
 from harness.errors import BenchmarkFailed, StoreLost
 from harness.measure.samples import Flag, Phase, Word
+from harness.runner import Context, Runner
 
 DURATION = "iteration.duration_ms"
 _ROOM = 1024  # records kept free ahead of an iteration, so that the file never grows inside a timed section

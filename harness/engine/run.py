@@ -250,9 +250,7 @@ class _Run:
         self._close("failed", 2, "error", report.message)
         hint = report.outcome.get("hint") or ""
         message = report.message + (f"\n  {hint}" if hint else "")
-        return Ended(
-            self.spec.scenario, "failed", 2, self.spec.overrides, self.open.run_id, self.folder, None, message
-        )
+        return Ended(self.spec.scenario, "failed", 2, self.spec.overrides, self.open.run_id, self.folder, None, message)
 
     def _close(self, status: str, exit_code: int, kind: str, message: str) -> None:
         reason = {"kind": kind, "message": self.redact(message)}

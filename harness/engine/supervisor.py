@@ -245,7 +245,9 @@ class Supervisor:
             report.ending = outcome["status"]
             report.reason = outcome.get("reason")
             error = outcome.get("error") or {}
-            report.message = outcome.get("message") or f"{error.get('type', '')}: {error.get('message', '')}".strip(": ")
+            report.message = outcome.get("message") or f"{error.get('type', '')}: {error.get('message', '')}".strip(
+                ": "
+            )
         elif self._cancelling:
             report.ending = "cancelled"
         else:
@@ -269,4 +271,3 @@ def _reason_of(ended: Exit | None) -> str:
     if ended is not None and ended.signal == 9 and memory.oom_kills() > memory.oom_kills_at_start():
         return "out_of_memory"
     return "lost"
-

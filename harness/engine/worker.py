@@ -12,15 +12,15 @@ from typing import Any
 
 from harness.engine import deterministic
 from harness.engine.loop import Tally, describe_error, reason_of, run_phase
-from harness.runner import Context, Runner
 from harness.errors import Cancelled, ConfigError, DeviceUnavailable, StoreLost
 from harness.measure.catalogue import load_catalogue
 from harness.measure.samples import Phase, SampleFile
 from harness.process.channel import Channel
+from harness.runner import Context, Runner
 
 
 def main(channel: Channel) -> int:
-    """Serves the supervisor's requests until one of them was to run; the exit code says only whether that ended well."""
+    """Serves the supervisor's requests until one of them was to run; 0, since what happened is told on the channel."""
     signal.signal(signal.SIGTERM, _raise_cancelled)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while (request := channel.receive()) is not None:

@@ -39,7 +39,7 @@ def versions() -> dict[str, str | None]:
     found: dict[str, str | None] = dict.fromkeys(NAMED)
     for folder in dict.fromkeys(sys.path):  # the first folder wins, as it does for an import
         try:
-            names = os.listdir(folder or ".")  # noqa: PTH208 - names are enough
+            names = os.listdir(folder or ".")
         except OSError:
             continue
         for entry in names:

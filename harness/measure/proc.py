@@ -90,7 +90,7 @@ def children(pid: int) -> list[int]:
     """The direct children of a process, those of all its threads."""
     found: list[int] = []
     with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names are enough, and twice as fast
+        for thread in os.listdir(f"/proc/{pid}/task"):
             with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
                 found += map(int, file.read(65536).split())
     return found

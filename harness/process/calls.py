@@ -1,8 +1,8 @@
 """Calls with a deadline that holds: a call that is late is really ended, and what it held comes back.
 
 A thread cannot be stopped and a coroutine only where it awaits, so each call runs in a process of its own, which is
-killed at the deadline; a warm spare serves the next call at once. The deadline counts from the submission, waiting for a
-process included. What was late is recorded with the time that had passed, as a censored latency, never as 0.
+killed at the deadline; a warm spare serves the next call at once. The deadline counts from the submission, waiting for
+a process included. What was late is recorded with the time that had passed, as a censored latency, never as 0.
 """
 
 import asyncio
@@ -100,8 +100,8 @@ class Handle:
 class Calls:
     """Runs functions in processes of the pool, each within its deadline.
 
-    `call` is for the caller who waits anyway and is the fastest way; `submit` returns at once. Both may be used from any
-    thread. A function and its arguments must be importable and picklable.
+    `call` is for the caller who waits anyway and is the fastest way; `submit` returns at once. Both may be used from
+    any thread. A function and its arguments must be importable and picklable.
     """
 
     def __init__(self, pool: TaskPool, observe: Observer | None = None) -> None:

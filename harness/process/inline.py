@@ -1,7 +1,7 @@
 """Calls without processes: the same functions in the caller's own thread, for systems and tests that want no others.
 
-Nothing can be ended here. A late call is told after it has come back, so a stuck one is stuck for good: this is what the
-knob costs.
+Nothing can be ended here. A late call is told after it has come back, so a stuck one is stuck for good: this is what
+the knob costs.
 """
 
 import time

@@ -15,7 +15,11 @@ _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06  # BPF: ld word, jeq, jset, ret
 _CLONE_THREAD = 0x00010000
-_NUMBER_AT, _ARCHITECTURE_AT, _FLAGS_AT = 0, 4, 16  # offsets in struct seccomp_data; the flags are clone's first argument
+_NUMBER_AT, _ARCHITECTURE_AT, _FLAGS_AT = (
+    0,
+    4,
+    16,
+)  # offsets in struct seccomp_data; the flags are clone's first argument
 
 # machine: (audit number of the architecture, clone, clone3, others that only start processes)
 _SYSTEM_CALLS = {"x86_64": (0xC000003E, 56, 435, (57, 58)), "aarch64": (0xC00000B7, 220, 435, ())}

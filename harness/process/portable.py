@@ -67,7 +67,9 @@ def start(request: Request) -> PortableWorker:
 
     pipes = [
         threading.Thread(target=carry_out, daemon=True),
-        threading.Thread(target=_carry, args=(standard_error.read, their_output.sendall, their_output.close), daemon=True),
+        threading.Thread(
+            target=_carry, args=(standard_error.read, their_output.sendall, their_output.close), daemon=True
+        ),
         threading.Thread(target=_carry, args=(their_control.recv, standard_in.write, standard_in.close), daemon=True),
     ]
     for pipe in pipes:
@@ -75,9 +77,7 @@ def start(request: Request) -> PortableWorker:
     return PortableWorker(worker, process, pipes, (their_control, their_output))
 
 
-def _carry(
-    read: Callable[[int], bytes | None], write: Callable[[bytes], object], done: Callable[[], object]
-) -> None:
+def _carry(read: Callable[[int], bytes | None], write: Callable[[bytes], object], done: Callable[[], object]) -> None:
     with contextlib.suppress(OSError, ValueError):
         while data := read(65536):
             write(data)

@@ -112,9 +112,7 @@ class Zygote:
             self.connections.append(Connection(ours, pid))
         else:
             ours.close()
-        self._send(
-            connection, {"started": pid, "failed_imports": self.failed, "threads": linux.thread_count()}
-        )
+        self._send(connection, {"started": pid, "failed_imports": self.failed, "threads": linux.thread_count()})
         return True
 
     def _report_exits(self) -> None:
@@ -179,4 +177,3 @@ def main(arguments: list[str]) -> None:
     zygote.preload(arguments[1:])
     zygote.serve()
     kill_children_except(())
-

@@ -200,7 +200,8 @@ class Command:
             return
         phase, iteration = self._context.phase.name.lower(), self._context.iteration
         for stream, output in (("stdout", ended.stdout), ("stderr", ended.stderr)):
-            content = f"=== {phase} {iteration} {stream}: {output.total} bytes\n{self._context.redact(output.text)}\n".encode()
+            text = self._context.redact(output.text)
+            content = f"=== {phase} {iteration} {stream}: {output.total} bytes\n{text}\n".encode()
             with (self._context.folder / "command_output.txt").open("ab") as file:
                 file.write(content[: self._room])
             if len(content) > self._room:

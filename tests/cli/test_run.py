@@ -1,4 +1,4 @@
-"""`run` as a person uses it: verdicts, exit codes, documents, sweeps, and nothing secret in anything that is written."""
+"""`run` as a person uses it: verdicts, exit codes, documents, sweeps, and no secret in anything that is written."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def documents(user: CommandLine) -> dict[str, list[Path]]:
 
 def test_every_document_is_accepted_by_an_independent_validator(user: CommandLine) -> None:
     assert user.run(*QUICK).returncode == 0
-    assert user.run('scenario=command', 'scenario.command="true"', 'measure.iterations=3').returncode == 0
+    assert user.run("scenario=command", 'scenario.command="true"', "measure.iterations=3").returncode == 0
     for kind, paths in documents(user).items():
         assert len(paths) == 2
         schema = str(ROOT / "schemas" / f"{kind}.schema.json")

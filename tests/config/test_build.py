@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from harness.config.build import build
-from harness.runner import Runner
 from harness.errors import ConfigError
+from harness.runner import Runner
 from harness.scenarios.function import FunctionRunner
 
 HERE = __name__

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, Type
 
 import pytest
 
-from harness.ranges import Range
 from harness.config.sentences import Validator
 from harness.config.signature import describe_targets, find, schema_of
 from harness.config.targets import POSITIONAL
+from harness.ranges import Range
 from tests.config.examples import EXAMPLES
 
 Count = NewType("Count", int)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from harness.engine.loop import DURATION, run_phase
-from harness.runner import Context
 from harness.errors import BenchmarkFailed, Cancelled
 from harness.measure.catalogue import Metric
 from harness.measure.samples import Phase, SampleFile, read_measured
+from harness.runner import Context
 
 
 class Scripted:
@@ -119,7 +119,7 @@ def test_an_iteration_may_record_more_than_the_file_had_room_for(context: Contex
 
 
 def test_an_undeclared_metric_says_where_to_declare_it(context: Context) -> None:
-    with pytest.raises(BenchmarkFailed, match="did you mean 'work.size'.*Declare it under `metrics:`") as raised:
+    with pytest.raises(BenchmarkFailed, match=r"did you mean 'work.size'.*Declare it under `metrics:`") as raised:
         context.record("work.sise", 1.0)
     assert raised.value.exit_code == 3
 

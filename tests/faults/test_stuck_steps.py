@@ -13,7 +13,7 @@ from tests.command_line import CommandLine
 
 pytestmark = pytest.mark.faults
 
-SHORT = ("scenario=rollback", "scenario.step_process=true", "measure.warmup=0", "measure.iterations=2", "threshold=null",
+SHORT = ("scenario=rollback", "scenario.step_process=true", "threshold=null", "measure.warmup=0", "measure.iterations=2",
          "scenario.step_deadline.at_least_ms=400")  # fmt: skip
 # kind of the fault: how often a step's deadline is missed, and whether its process is replaced
 KINDS = {
@@ -43,9 +43,10 @@ def test_every_fault_is_survived_bit_for_bit(tmp_path, kind: str) -> None:  # ty
     assert stats(result, "tolaria.step.deadline_exceeded_total")["min"] == missed
     assert stats(result, "tolaria.rollback.diverged_losses")["max"] == 0
     assert stats(result, "tolaria.rollback.identical_losses")["min"] > 0
-    assert stats(result, "tolaria.rollback.recovery_ms")["min"] > stats(
-        result, "tolaria.rollback.restore_latency_ms"
-    )["min"]
+    assert (
+        stats(result, "tolaria.rollback.recovery_ms")["min"]
+        > stats(result, "tolaria.rollback.restore_latency_ms")["min"]
+    )
     ended = [event for event in events(user) if event["event"] == "tolaria.step.process_ended"]
     assert len(ended) == (2 if replaced else 0)
     assert len({event["pid"] for event in ended}) == len(ended)

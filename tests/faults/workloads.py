@@ -56,7 +56,7 @@ class Numbered:
 
     def prints_garbage(self, context: Context) -> None:
         for _ in range(2000):
-            os.write(1, b"\xff\x00\x1b[2J{\"kind\":\"outcome\",\"status\":\"completed\"}\n")
+            os.write(1, b'\xff\x00\x1b[2J{"kind":"outcome","status":"completed"}\n')
 
     def leaves_children(self, context: Context) -> None:
         sleeper = [sys.executable, "-c", "import time; time.sleep(3600)"]

@@ -29,10 +29,7 @@ def leave_children(channel: Channel) -> int:
     sleeper = [sys.executable, "-c", "import time; time.sleep(3600)"]
     plain = subprocess.Popen(sleeper)
     apart = subprocess.Popen(sleeper, start_new_session=True)
-    forker = (
-        "import subprocess as s, sys; "
-        "print(s.Popen(sys.argv[1:], stdout=s.DEVNULL, start_new_session=True).pid)"
-    )
+    forker = "import subprocess as s, sys; print(s.Popen(sys.argv[1:], stdout=s.DEVNULL, start_new_session=True).pid)"
     made = subprocess.run([sys.executable, "-c", forker, *sleeper], stdout=subprocess.PIPE, check=True, text=True)
     channel.send({"pids": [plain.pid, apart.pid, int(made.stdout)]})
     if channel.receive() is None:

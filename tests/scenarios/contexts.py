@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.runner import Context
 from harness.measure.catalogue import load_catalogue
 from harness.measure.samples import Phase, SampleFile, Word, read_records
+from harness.runner import Context
 
 
 @dataclass

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from harness.config.build import build
-from harness.runner import Runner
 from harness.errors import BenchmarkFailed, ConfigError
 from harness.paths import data
+from harness.runner import Runner
 from harness.scenarios.function import Function, FunctionRunner, hash_blocks
 from tests.scenarios.contexts import by_hand
 

@@ -1,4 +1,4 @@
-"""How fast a restore from memory is against the fastest copy of the same bytes, and whether training goes on alike."""
+"""How fast a restore is against the fastest copy or read of the same bytes, and whether training goes on alike."""
 
 import ctypes
 import os
@@ -21,6 +21,7 @@ from harness.measure.paired import Paired, paired_ratio
 from harness.measure.stats import percentile
 from harness.ranges import Range
 from harness.runner import Context
+from harness.scenarios.bench.restore_full import measure_full
 from harness.scenarios.bench.restore_subject import Size, Subject, bad_step
 from harness.scenarios.training.assembly import settled
 
@@ -84,6 +85,8 @@ class RestoreCost:
             memcpy_us=round(copies.microseconds(limit), 3),
             copy_us=round(copies.microseconds("restore"), 3),
         )
+        if size.full_rounds is not None:
+            measure_full(context, subject, size.label, size.full_rounds, lambda: _go_on(context))
         return adoptions
 
     def _adopt(self, context: Context, size: Size, subject: Subject) -> list[float]:

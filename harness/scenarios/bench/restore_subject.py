@@ -8,6 +8,7 @@ import numpy
 import torch
 from torch import nn
 
+from harness.controlloop import optimizer as optimizers
 from harness.controlloop.data import Spec, Vectors
 from harness.controlloop.faults import Fault, FaultPlan
 from harness.controlloop.ring import Method, Ring
@@ -23,11 +24,15 @@ _ROWS, _HELD_OUT = 512, 16
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """A state of `mb` megabytes: how often it is adopted, and how many paired rounds compare copies of it."""
+    """A state of `mb` megabytes: how often it is adopted, and how many paired rounds compare copies of it.
+
+    `full_rounds` compare restores of it from a file; without them there are none.
+    """
 
     mb: Annotated[float, Range(above=0)]
     adoptions: Annotated[int, Range(min=10)]
     rounds: Annotated[int, Range(min=6)]
+    full_rounds: Annotated[int, Range(min=6)] | None = None
 
     @property
     def label(self) -> str:
@@ -72,6 +77,7 @@ class Subject:
         def stack(spec: Spec) -> nn.Module:
             return Stack(spec.width, layers)
 
+        self._stack = stack
         data = _Rows(width).load(seed)
         self.trainer = Trainer(
             stack, data, settings, epochs=1, steps_per_epoch=10**6, seed=seed, device=device, run_id=size.label
@@ -91,6 +97,14 @@ class Subject:
         assert snapshot is not None
         self.ring.confirm()
         return snapshot
+
+    def peer(self) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """A model and an optimizer of the same size that live in no arena, as other programs have them."""
+        model = self._stack(self.trainer.dataset.spec)
+        settings = self.trainer.settings
+        return model, optimizers.build(
+            model.parameters(), settings.optimizer, settings.implementation, settings.learning_rate
+        )
 
     def step(self) -> None:
         """Disturbs the state by training on."""

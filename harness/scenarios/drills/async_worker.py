@@ -48,7 +48,7 @@ def fails(number: int) -> None:
 
 
 class AsyncWorkerDrill:
-    """One iteration runs every phase once; each phase counts what must have happened, and one that did not is an error."""
+    """One iteration runs every phase once; a phase in which something did not happen that must is an error."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from harness.errors import BenchmarkFailed
-from harness.journal.frames import FRAME_BYTES
+from harness.journal.frames import FRAME_BYTES, Flaw
 from harness.journal.log import Log
 from harness.journal.recovery import LogDamaged, Recovery, recover
 from harness.ranges import Range
@@ -70,26 +70,24 @@ class WalSoak:
         return {
             "wal.recovery_ms": recovery_ms,
             "wal.appended_total": len(appended_us),
-            "wal.torn_total": torn.new_torn,
-            "wal.flaws_total": damaged.new_flaws,
-            "wal.refused_total": refused is not None,
+            "wal.torn_total": len(torn.new_torn),
+            "wal.flaws_total": len(damaged.new_flaws),
+            "wal.refused_total": int(refused is not None),
             "wal.lost_total": sum(one.lost for one in both),
             "wal.unexpected_total": sum(one.unexpected for one in both) + (bool(refused) != self._damaged.is_damaged),
         }
 
     def _tell(self, context: Context, torn: "Compared", damaged: "Compared", refused: LogDamaged | None) -> None:
-        if torn.new_torn:
-            flaw = torn.found.torn[-1]
+        for flaw in torn.new_torn:
             context.event("wal.torn_tail", level="warning", file=flaw.file, offset=flaw.offset, reason=flaw.reason)
-        if damaged.new_flaws and refused is not None:
-            flaw = refused.flaw
+        for flaw in damaged.new_flaws:
             context.event(
                 "wal.damaged",
                 level="critical",
                 file=flaw.file,
                 offset=flaw.offset,
                 reason=flaw.reason,
-                flaws=len(damaged.found.flaws),
+                strict_refused_at=str(refused.flaw) if refused else None,
             )
 
     def teardown(self) -> None:
@@ -101,8 +99,10 @@ class WalSoak:
 class Compared:
     """A reading held against what was acknowledged and not harmed on purpose."""
 
-    def __init__(self, found: Recovery, expected: list[bytes], *, new_torn: int, new_flaws: int) -> None:
-        self.found, self.new_torn, self.new_flaws = found, new_torn, new_flaws
+    def __init__(self, found: Recovery, expected: list[bytes], known: set[Flaw]) -> None:
+        """`known` are the flaws of readings before."""
+        self.new_torn = [flaw for flaw in found.torn if flaw not in known]
+        self.new_flaws = [flaw for flaw in found.flaws if flaw not in known]
         payloads = [record.payload for record in found.records]
         self.lost = len(set(expected) - set(payloads))
         self.unexpected = len(set(payloads) - set(expected)) + (self.lost == 0 and payloads != expected)
@@ -117,7 +117,7 @@ class Soaked:
         self._folder, self._source, self._strict = folder, source, strict
         self._records, self._payload_bytes, self._segment_bytes = records, payload_bytes, segment_bytes
         self._expected: list[bytes] = []
-        self._torn = self._flaws = 0
+        self._known: set[Flaw] = set()
         self.is_damaged = False
 
     def use(self) -> list[float]:
@@ -163,9 +163,9 @@ class Soaked:
     def compare(self) -> Compared:
         """Reads the log as its kind is read, and counts what is new since the last time."""
         found = recover(self._folder, strict=self._strict)
-        new_torn, new_flaws = len(found.torn) - self._torn, len(found.flaws) - self._flaws
-        self._torn, self._flaws = len(found.torn), len(found.flaws)
-        return Compared(found, self._expected, new_torn=new_torn, new_flaws=new_flaws)
+        compared = Compared(found, self._expected, self._known)
+        self._known |= {*found.torn, *found.flaws}
+        return compared
 
     def refusal(self) -> LogDamaged | None:
         """What strict reading says, None where it finds nothing wrong."""

@@ -114,7 +114,9 @@ class RollbackTrain:
         try:
             losses = self._loop.run()
         except Halted:
-            return self._loop.counters() | switches(self._settings)  # an outcome: the rules say whether it is the right one
+            return self._loop.counters() | switches(
+                self._settings
+            )  # an outcome: the rules say whether it is the right one
         except Exception:
             for name, value in self._loop.counters().items():
                 context.record(name, value)
