@@ -1,8 +1,8 @@
 """The sample file: fixed-size records in preallocated shared memory, so that a kill of either side loses nothing.
 
 Layout, little-endian 64-bit words. A header page holds the words named in `Word`; then `NAMES_BYTES` of metric names,
-one a line, whose position is the metric's id; then the records of three words each: `id | flags << 16 | iteration << 32`,
-the monotonic time in nanoseconds, the value as a double. The end is moved after the record is written, so a reader that
+one a line, whose position is the metric's id; then the records of three words each: the tag
+`id | flags << 16 | iteration << 32`, the monotonic time in nanoseconds, the value as a double. The end is moved after the record is written, so a reader that
 stops there never sees half a record.
 """
 
@@ -37,7 +37,7 @@ class Word(IntEnum):
 
 
 class Flag(IntFlag):
-    """What a record is: a sample, a bound of the interval of the sample before it, or the mark of a failed iteration."""
+    """What a record is: a sample, a bound of the interval of the sample before it, the mark of a failed iteration."""
 
     SAMPLE = 0
     WARMUP = 1

@@ -13,8 +13,8 @@ from tests.command_line import CommandLine
 
 pytestmark = pytest.mark.faults
 
-SHORT = ("scenario=rollback", "scenario.step_process=true", "threshold=null", "measure.warmup=0", "measure.iterations=2",
-         "scenario.step_deadline.at_least_ms=400")  # fmt: skip
+SHORT = ("scenario=rollback", "scenario.step_process=true", "threshold=null",
+         "measure.warmup=0", "measure.iterations=2", "scenario.step_deadline.at_least_ms=400")  # fmt: skip
 # kind of the fault: how often a step's deadline is missed, and whether its process is replaced
 KINDS = {
     "late_step": (1, True),
