@@ -48,7 +48,7 @@ class CheckpointDamaged(RestoreFailed):
         return type(self), (self.path, self.offset, self.reason)
 
 
-class Abandoned(Exception):  # noqa: N818  # it is no error: whoever writes was asked to stop
+class Abandoned(Exception):  # it is no error: whoever writes was asked to stop
     """The checkpoint is not wanted any more."""
 
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from harness.controlloop.checkpoint import CheckpointDamaged
 from harness.controlloop.flusher import TEMPORARY, Flusher, Outcome
-from harness.controlloop.shadow import RestoreLate, Shadow, host_arena
-from harness.controlloop.snapshot import RestoreFailed, Snapshot, TrainingState
+from harness.controlloop.shadow import RestoreLate, Revive, Shadow, host_arena
+from harness.controlloop.snapshot import RestoreFailed, Snapshot, State
 from harness.controlloop.telemetry import Telemetry
 from harness.controlloop.wal import Target, Wal, toolchain
 from harness.journal.files import Files
@@ -35,14 +35,17 @@ class Disk:
 
     def __init__(
         self,
-        state: TrainingState,
+        state: State,
         folder: Path,
         settings: CheckpointSettings,
         telemetry: Telemetry,
         *,
         files: Files | None = None,
+        revive: Revive | None = None,
     ) -> None:
         """Opens the folder, drops what was never committed, and says what was wrong with its log.
+
+        `revive` makes a snapshot of what a checkpoint holds, where the state is trained on in another process.
 
         Raises:
             LogDamaged: `strict`, and the log holds a bad record that no kill explains.
@@ -55,7 +58,7 @@ class Disk:
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._tell_of_log()
         self._drop_uncommitted()
-        self.staging, self._shadow = host_arena(state), Shadow(state, threads=settings.threads)
+        self.staging, self._shadow = host_arena(state), Shadow(state, threads=settings.threads, revive=revive)
         self._flusher = Flusher(self._wal, folder, keep=settings.keep, files=self._files, notice=self._outcomes.put)
         self._last_kept = -1
         self._reset()

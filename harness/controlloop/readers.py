@@ -30,6 +30,7 @@ class Work:
         self._next, self._stopped = itertools.count(), False
         self._ended = threading.Semaphore(0)
         self._lock, self._running, self._threads = threading.Lock(), threads, threads
+        self._left = threading.Event()
         self._errors: list[Exception] = []
         self._verified: list[int] = []
 
@@ -38,10 +39,9 @@ class Work:
         """How many chunks were read and found right."""
         return len(self._verified)
 
-    @property
-    def running(self) -> bool:
-        """Whether a thread may still write to the memory."""
-        return self._running > 0
+    def left(self, deadline_ns: int) -> bool:
+        """Whether no thread can write to the memory any more, before the deadline."""
+        return self._left.wait(max(0.0, (deadline_ns - time.perf_counter_ns()) / 1e9))
 
     def take_part(self) -> None:
         """Reads chunk after chunk until there is none left; what every thread does."""
@@ -59,6 +59,7 @@ class Work:
             last = not self._running
         if last:
             os.close(self._descriptor)
+            self._left.set()
         self._ended.release()
 
     def _read(self, chunk: Chunk, expected: int) -> None:
@@ -97,10 +98,9 @@ class Readers:
         for each in self._queues:
             threading.Thread(target=_serve, args=(each,), name="checkpoint reader", daemon=True).start()
 
-    @property
-    def busy(self) -> bool:
-        """Whether a thread has not come back from its last file."""
-        return self._work is not None and self._work.running
+    def free(self, deadline_ns: int) -> bool:
+        """Whether every thread has come back from its last file, before the deadline."""
+        return self._work is None or self._work.left(deadline_ns)
 
     def start(
         self,

@@ -4,8 +4,10 @@ Two threads read chunk by chunk and hash each while it is in their cache. The li
 chunk was verified in time; then the memory of the shadow becomes the live state by swapping pointers.
 """
 
+import functools
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,9 +25,10 @@ from harness.controlloop.checkpoint import (
     views_of,
 )
 from harness.controlloop.readers import Readers
-from harness.controlloop.snapshot import RestoreFailed, Snapshot, TrainingState
+from harness.controlloop.snapshot import RestoreFailed, Snapshot, State, TrainingState
 
 _HOST = torch.device("cpu")
+Revive = Callable[[Index, Arena], Snapshot]
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
@@ -43,13 +46,15 @@ class RestoreLate(RestoreFailed):
 class Shadow:
     """The memory of one more state, touched beforehand, and the threads that fill it."""
 
-    def __init__(self, state: TrainingState, *, threads: int) -> None:
-        self._state = state
-        self._model = model_hash(state.live.layout)
-        self._on_host = state.live.layout.devices == [_HOST]
+    def __init__(self, state: State, *, threads: int, revive: Revive | None = None) -> None:
+        """`revive` makes the snapshot of a state that is not trained on in this process."""
         self.arena = state.new_arena()
+        self._layout = self.arena.layout
+        self._revive = revive or _revive_in(state)
+        self._model = model_hash(self._layout)
+        self._on_host = self._layout.devices == [_HOST]
         self._staging = self.arena if self._on_host else host_arena(state)
-        self._chunks = chunks_of(state.live.layout.sizes)
+        self._chunks = chunks_of(self._layout.sizes)
         self._readers = Readers(threads)
 
     def load(self, path: Path, *, deadline_ns: int, seal: str | None = None) -> Snapshot:
@@ -61,9 +66,10 @@ class Shadow:
             RestoreFailed: the file is damaged, or does not fit.
             OSError: it cannot be read.
         """
-        if self._readers.busy:
-            raise RestoreFailed("a thread of an earlier restore is still stuck in the disk")
         started = time.perf_counter_ns()
+        if not self._readers.free(deadline_ns):
+            elapsed_ms = (time.perf_counter_ns() - started) / 1e6
+            raise RestoreLate("a thread of an earlier restore is still stuck in the disk", elapsed_ms)
         descriptor = os.open(path, os.O_RDONLY | _BINARY)
         try:
             index = read_index(path, descriptor, seal=seal)
@@ -74,7 +80,7 @@ class Shadow:
             raise
         work = self._readers.start(path, descriptor, chunks, index.sums, views_of(self._staging))
         try:
-            snapshot = self._snapshot(index)
+            snapshot = self._revive(index, self.arena)
         finally:
             in_time = work.wait(deadline_ns)
         if not in_time:
@@ -89,34 +95,46 @@ class Shadow:
     def _chunks_of(self, index: Index) -> list[Chunk]:
         chunks = self._chunks
         if index.chunk_bytes != CHUNK_BYTES:
-            chunks = chunks_of(self._state.live.layout.sizes, index.chunk_bytes)
+            chunks = chunks_of(self._layout.sizes, index.chunk_bytes)
         if len(chunks) != len(index.sums):
             raise CheckpointDamaged(index.path, 0, f"it has {len(index.sums)} checksums for {len(chunks)} chunks")
         return chunks
-
-    def _snapshot(self, index: Index) -> Snapshot:
-        parts = index.parts()
-        if parts.keys() != self._state.parts.keys():
-            differing = sorted(parts.keys() ^ self._state.parts.keys())
-            raise RestoreFailed(f"{index.path.name} and the live state differ in their parts: {differing}")
-        return Snapshot(
-            self._state,
-            self.arena,
-            parts,
-            index.step,
-            index.epoch,
-            index.run_id,
-            format=index.format,
-            good=True,
-            exchange=self._state.live.exchange_calls(self.arena),
-            calls=[call for name, part in self._state.parts.items() for call in part.calls(parts[name])],
-        )
 
     def close(self) -> None:
         """Ends the threads; one that is stuck ends when the disk lets it."""
         self._readers.close()
 
 
-def host_arena(state: TrainingState) -> Arena:
+def _revive_in(state: State) -> Revive:
+    if not isinstance(state, TrainingState):
+        raise TypeError("Parameter `revive` should be given for a state that is trained on in another process.")
+    return functools.partial(revived, state)
+
+
+def revived(state: TrainingState, index: Index, arena: Arena) -> Snapshot:
+    """The snapshot that a checkpoint holds, ready to be adopted once its tensors are in `arena`.
+
+    Raises:
+        RestoreFailed: the checkpoint and the state do not have the same parts.
+    """
+    parts = index.parts()
+    if parts.keys() != state.parts.keys():
+        differing = sorted(parts.keys() ^ state.parts.keys())
+        raise RestoreFailed(f"{index.path.name} and the live state differ in their parts: {differing}")
+    return Snapshot(
+        state,
+        arena,
+        parts,
+        index.step,
+        index.epoch,
+        index.run_id,
+        format=index.format,
+        good=True,
+        exchange=state.live.exchange_calls(arena),
+        calls=[call for name, part in state.parts.items() for call in part.calls(parts[name])],
+    )
+
+
+def host_arena(state: State) -> Arena:
     """Memory for one more state, on the host wherever the state itself is."""
-    return Arena(state.live.layout, lambda size, device: allocate(size, _HOST))
+    return Arena(state.live.arena.layout, lambda size, device: allocate(size, _HOST))

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from harness.controlloop.disk import Disk
 from harness.controlloop.ring import Method, Ring
 from harness.controlloop.shadow import RestoreLate
-from harness.controlloop.snapshot import RestoreFailed, Snapshot, TrainingState
+from harness.controlloop.snapshot import RestoreFailed, Snapshot, State
 from harness.ranges import Range
 
 Tier = Literal["memory", "disk"]
@@ -70,7 +70,7 @@ class TiersFailed(RestoreFailed):
 class Tiers:
     """A ring in memory, checkpoints on the disk, or both."""
 
-    def __init__(self, state: TrainingState, *, ring: Ring | None, disk: Disk | None, budgets: Budgets) -> None:
+    def __init__(self, state: State, *, ring: Ring | None, disk: Disk | None, budgets: Budgets) -> None:
         self._state, self.ring, self.disk, self._budgets = state, ring, disk, budgets
         self._unarmed_from_disk = False
         self.counts, self.attempts = Counts(), list[Attempt]()
@@ -241,5 +241,5 @@ class Tiers:
         }
 
 
-class _Nothing(Exception):  # noqa: N818  # a tier that holds nothing has not failed
+class _Nothing(Exception):  # a tier that holds nothing has not failed
     """A tier has nothing to restore."""

@@ -63,7 +63,9 @@ class Target:
 class Wal:
     """Begins, commits and aborts transactions, each durably before it returns."""
 
-    def __init__(self, folder: Path, *, strict: bool, files: Files | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, strict: bool, files: Files | None = None, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
         """Opens the log and finds what was committed.
 
         Raises:
@@ -71,7 +73,7 @@ class Wal:
             BenchmarkFailed: another process uses the log.
             StoreLost: the folder cannot be written.
         """
-        self._log = Log(folder, segment_bytes=SEGMENT_BYTES, strict=strict, files=files)
+        self._log = Log(folder, segment_bytes=segment_bytes, strict=strict, files=files)
         self.torn: list[Flaw] = self._log.recovery.torn
         self.flaws: list[Flaw] = self._log.recovery.flaws
         self.targets, self.unfinished = _replay(self._log.recovery.records)

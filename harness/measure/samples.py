@@ -2,8 +2,8 @@
 
 Layout, little-endian 64-bit words. A header page holds the words named in `Word`; then `NAMES_BYTES` of metric names,
 one a line, whose position is the metric's id; then the records of three words each: the tag
-`id | flags << 16 | iteration << 32`, the monotonic time in nanoseconds, the value as a double. The end is moved after the record is written, so a reader that
-stops there never sees half a record.
+`id | flags << 16 | iteration << 32`, the monotonic time in nanoseconds, the value as a double. The end is moved after
+the record is written, so a reader that stops there never sees half a record.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Work that goes wrong in every way that a benchmark can; none of it needs torch. Each is one scenario of these tests."""
+"""Work that goes wrong in every way that a benchmark can, without torch; each kind is a scenario of these tests."""
 
 import os
 import signal

@@ -127,3 +127,16 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
     (tmp_path / "short").write_bytes(b"")
     with pytest.raises(StoreLost, match="not a sample file"):
         list(read_records(tmp_path / "short"))
+
+
+def test_where_blocks_cannot_be_reserved_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way of systems without posix_fallocate, forced here: the file has all its blocks, and grows."""
+    monkeypatch.delattr(os, "posix_fallocate")
+    file = SampleFile(tmp_path / "samples.bin", create=True, capacity=2)
+    metric = file.id_of("m")
+    for number in range(5000):
+        file.add(tag(metric, number), number, float(number))
+    stat = file.path.stat()
+    assert stat.st_blocks * 512 >= stat.st_size
+    file.close()
+    assert len(read_measured(file.path).series["m"].values) == 5000
