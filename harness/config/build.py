@@ -1,5 +1,6 @@
 """Makes the runner that a configuration node describes; used in the worker, where its imports belong."""
 
+import functools
 import importlib
 import re
 from collections.abc import Callable, Mapping
@@ -32,7 +33,8 @@ def build(node: Mapping[str, Any]) -> Any:
     make = _instantiate({"_convert_": "all", **_literal(dict(node))}, dotted)
     target = make.func
     if not isinstance(target, type):
-        return _function_runner(make)
+        # Hydra has checked the target; its own partial object would check every result too, for 0.14 ms a call.
+        return _function_runner(functools.partial(target, *make.args, **make.keywords))
     try:
         made = make()
     except (TypeError, ValueError) as error:
