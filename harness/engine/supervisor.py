@@ -19,6 +19,7 @@ from harness.process.launcher import Exit, Launcher, Worker
 Ending = Literal["completed", "failed", "cancelled", "refused"]
 
 ASK_S, TERM_S, KILL_S = 0.0, 0.1, 0.5  # after a cancel: the flag at once, SIGTERM, SIGKILL; the whole stays under 1 s
+LEVELS = ("debug", "info", "warning", "error", "critical")
 LINGER_S = 1.0  # between a worker's last word and its exit
 MEMORY_POLL_S = 0.05
 
@@ -174,8 +175,9 @@ class Supervisor:
     def _serve(self, message: dict[str, Any]) -> None:
         match message.pop("kind"):
             case "event":
-                level = "warning" if message["name"].endswith(".failed") else "info"
-                self._stream.emit(message["name"], level, **message["attributes"])
+                attributes = message["attributes"]
+                level = attributes.pop("level", "warning" if message["name"].endswith(".failed") else "info")
+                self._stream.emit(message["name"], level if level in LEVELS else "info", **attributes)
             case "phase":
                 self._stream.emit("phase.started", "debug", **message)
             case "outcome":
