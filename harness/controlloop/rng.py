@@ -9,6 +9,8 @@ import _random
 import ctypes
 import functools
 import random
+import struct
+import sys
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -55,20 +57,39 @@ class CudaRandom:
 
 
 class PythonRandom:
-    """The generator behind the functions of `random`."""
+    """The generator behind the functions of `random`.
+
+    Its own `setstate` reads 625 integer objects that lie anywhere in memory, which cold caches make the longest part.
+    CPython keeps position and key in one piece behind the object's head, so where that is seen to be so, the piece is
+    copied instead.
+    """
+
+    _WORDS = struct.Struct("@i624I")  # position and key, as CPython's `RandomObject` holds them
 
     def __init__(self) -> None:
         self._instance: random.Random = random.random.__self__  # type: ignore[attr-defined]  # a bound method
         self._set_words = functools.partial(_random.Random.setstate, self._instance)
+        self._memory = memoryview(b"")
+        if sys.implementation.name == "cpython" and _random.Random.__basicsize__ >= self._end:
+            raw = (ctypes.c_ubyte * self._WORDS.size).from_address(id(self._instance) + object.__basicsize__)
+            self._memory = memoryview(raw).cast("B")
+        self._set_raw = functools.partial(self._memory.__setitem__, slice(None))
+
+    @property
+    def _end(self) -> int:
+        return object.__basicsize__ + self._WORDS.size
 
     def state(self) -> tuple[Any, ...]:
         """Version, words, and the normal number kept for the next call."""
         return random.getstate()
 
     def calls(self, state: tuple[Any, ...]) -> Iterable[Call]:
-        """What `random.setstate` does, without its own frame."""
+        """What `random.setstate` does, without its own frame, and in one copy where memory is as it is known to be."""
         _, words, kept = state
-        return [(self._set_words, words), (vars(self._instance).update, {"gauss_next": kept})]
+        raw = self._WORDS.pack(words[-1], *words[:-1])
+        # Compared at each capture with what the generator's own call gave: a layout is believed only while it is seen.
+        set_words = (self._set_raw, raw) if self._memory.tobytes() == raw else (self._set_words, words)
+        return [set_words, (vars(self._instance).update, {"gauss_next": kept})]
 
 
 class NumpyState(NamedTuple):

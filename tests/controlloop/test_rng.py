@@ -111,3 +111,18 @@ def test_the_state_of_torch_is_a_copy() -> None:
 def test_a_gpu_has_a_generator_of_its_own() -> None:
     assert list(sources(torch.device("cpu"))) == ["rng.torch", "rng.python", "rng.numpy"]
     assert "rng.cuda" in sources(torch.device("cuda"))
+
+
+def test_pythons_words_are_copied_as_one_piece_only_where_memory_shows_them() -> None:
+    random.seed(11)
+    part = PythonRandom()
+    state = part.state()
+    in_one_piece = list(part.calls(state))
+    part._memory = memoryview(bytearray(part._WORDS.size))  # another layout than the one that is known
+    by_its_own_call = list(part.calls(state))
+    assert in_one_piece[0][1] != by_its_own_call[0][1] == state[1]
+    expected = [random.random() for _ in range(2000)]
+    for calls in (in_one_piece, by_its_own_call, in_one_piece):
+        for call, value in calls:
+            call(value)
+        assert [random.random() for _ in range(2000)] == expected
