@@ -81,11 +81,12 @@ class BenchTelemetry:
 
     def _window(self, seconds: float, interval_s: float, *, use_psutil: bool | None) -> dict[str, Any]:
         assert self._tree is not None
-        started = time.perf_counter()
         sampler = TreeSampler(self._tree.pid, self._level, use_psutil=use_psutil)
+        started = time.perf_counter()
+        snapshot = sampler.sample()
         while time.perf_counter() - started < seconds:
-            snapshot = sampler.sample()
             time.sleep(interval_s)  # the cadence of the supervisor is what is measured
+            snapshot = sampler.sample()
         own: dict[str, Any] = sampler.summary()["sampler"]
         sampler.close()
         if own["errors"] or snapshot.values["tree.processes"] != self._processes:
