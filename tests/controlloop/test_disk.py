@@ -201,6 +201,7 @@ def test_a_really_full_disk_leaves_the_older_checkpoint_usable(small_disk: Path)
     with disk_of(training, small_disk / "run", told) as disk:
         disk.keep()
         healthy_step(training, disk)
+        assert disk.wait(60)  # the checkpoint that this step has begun still takes room
         free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
         with (small_disk / "filler").open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, free - 8192)

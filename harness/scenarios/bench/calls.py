@@ -147,7 +147,7 @@ class CallCost:
             return
         self._calls.close()
         self._futures.shutdown(cancel_futures=True)
-        self._pebble.stop()  # type: ignore[no-untyped-call]
+        self._pebble.stop()
         self._pebble.join()
         self._launcher.close()
 
