@@ -1,6 +1,7 @@
 """Keeps one step process at work and a warm spare beside it, which takes over the state of one that was killed."""
 
 import contextlib
+import select
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +42,7 @@ class StepProcesses:
         self._current: Task | None = None
         self._asked = 0
         self._generation = 0
-        self.killed: list[int] = []
+        self._lost_spares = 0
         self._order()
 
     def _order(self) -> None:
@@ -65,7 +66,14 @@ class StepProcesses:
             task.send(step_child.prepare, (self._blueprint, self._arenas.count, self._bytes))
             self._preparing.append(task)
         for task in list(self._preparing):
-            if (answer := task.receive(time.monotonic_ns())) is not None:
+            try:
+                task.feed()
+            except TaskLost:  # a spare that ended while it was built is replaced; `_next` refuses to try for ever
+                self._preparing.remove(task)
+                task.kill()
+                self._lost_spares += 1
+                continue
+            if (answer := task.take()) is not None:
                 self._note_prepared(task, answer)
 
     def _note_prepared(self, task: Task, answer: tuple[bool, Any]) -> None:
@@ -78,22 +86,18 @@ class StepProcesses:
 
     def _next(self) -> Task:
         """A process that is built; waits for one where none is."""
-        until = time.monotonic() + READY_S
+        until, lost_before = time.monotonic() + READY_S, self._lost_spares
+        self.tend()
         while not self._ready:
-            self.tend()
-            if self._preparing and not self._ready:
-                task = self._preparing[0]
-                try:
-                    answer = task.receive(time.monotonic_ns() + 10_000_000)
-                except TaskLost as error:
-                    self._preparing.remove(task)
-                    raise RestoreFailed(f"a step process ended while it was built: {error}") from error
-                if answer is not None:
-                    self._note_prepared(task, answer)
-            elif self._asked and not self._client.collect(block=True):
-                raise WorkerLost("the zygote is gone; there are no step processes any more")
-            if time.monotonic() > until:
+            watched = [self._client.control.fileno(), *(task.fd for task in self._preparing)]
+            ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))
+            if not ready:
                 raise RestoreFailed(f"no step process within {READY_S:g} s")
+            if self._client.control.fileno() in ready and not self._client.collect():
+                raise WorkerLost("the zygote is gone; there are no step processes any more")
+            self.tend()
+            if self._lost_spares - lost_before > self._spares:
+                raise RestoreFailed(f"{self._lost_spares - lost_before} step processes ended while they were built")
         return self._ready.pop(0)
 
     @property
@@ -162,7 +166,6 @@ class StepProcesses:
         pid = self._current.worker.pid
         self._current.kill()
         self._current = None
-        self.killed.append(pid)
         return pid
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from harness.engine.assemble import assemble
 from harness.engine.events import EventStream, Listener, now
 from harness.engine.lock import host_lock
 from harness.engine.output import OutputLog
+from harness.engine.questions import ENTRY
 from harness.engine.signals import CancelRequest
 from harness.engine.supervisor import Supervisor, WorkerReport
 from harness.errors import HarnessError, StorageRefused, StoreLost
@@ -28,8 +29,6 @@ from harness.process import memory
 from harness.process.children import output_of
 from harness.process.launcher import Launcher, Worker
 from harness.results.store import OpenRun, Store
-
-ENTRY = "harness.engine.worker:main"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from harness.process.launcher import Exit, Launcher, Worker
 
 Ending = Literal["completed", "failed", "cancelled", "refused"]
 
-ASK_S, TERM_S, KILL_S = 0.0, 0.1, 0.5  # after a cancel: the flag at once, SIGTERM, SIGKILL; the whole stays under 1 s
+TERM_S, KILL_S = 0.1, 0.5  # after a cancel: the flag at once, then SIGTERM, SIGKILL; the whole stays under 1 s
 LEVELS = ("debug", "info", "warning", "error", "critical")
 LINGER_S = 1.0  # between a worker's last word and its exit
 MEMORY_POLL_S = 0.05
@@ -103,7 +103,7 @@ class Supervisor:
         """
         self._samples, self._sampler = samples, sampler
         now = time.monotonic()
-        self._timers = [Timer(now + timeout_s, lambda: self._end("failed", "timeout", _late(timeout_s)))]
+        self._timers = [Timer(now + timeout_s, lambda: self._end("timeout", _late(timeout_s)))]
         self._timers.append(Timer(now + 1.0, self._stream.sync, 1.0))
         if sampler is not None:
             self._timers.append(Timer(now, lambda: void(sampler.sample()), interval_s))
@@ -200,10 +200,10 @@ class Supervisor:
         self._timers.append(Timer(now + TERM_S, self._worker.terminate))
         self._timers.append(Timer(now + KILL_S, self._worker.kill))
 
-    def _end(self, ending: Ending, reason: str, message: str) -> None:
+    def _end(self, reason: str, message: str) -> None:
         """Ends the worker for a reason of ours; the first reason stands."""
         if self._report.reason is None and not self._report.outcome:
-            self._report.ending, self._report.reason, self._report.message = ending, reason, message
+            self._report.reason, self._report.message = reason, message
         self._stream.emit("worker.ended_by_supervisor", "warning", reason=reason, message=message)
         if self._samples is not None:
             self._samples.cancel()
@@ -213,7 +213,7 @@ class Supervisor:
     def _check_memory(self, limit_mb: float) -> None:
         used_mb = memory.tree_resident_mb(self._worker.pid)
         if used_mb > limit_mb and self._report.reason is None:
-            self._end("failed", "out_of_memory", f"resident {used_mb:.0f} MB, over limits.memory_mb={limit_mb:g}")
+            self._end("out_of_memory", f"resident {used_mb:.0f} MB, over limits.memory_mb={limit_mb:g}")
             self._worker.kill()
 
     def _drain(self) -> None:

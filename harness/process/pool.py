@@ -44,7 +44,6 @@ class TaskPool:
         self._used = 0
         self._generation = 0
         self._lost = False
-        self.started = 0
         with self._changed:
             self._order()
 
@@ -74,7 +73,6 @@ class TaskPool:
             while (worker := self._client.take()) is not None:
                 self._asked -= 1
                 self._generation += 1
-                self.started += 1
                 self._idle.append(Task(worker, self._generation, self._arenas.popleft()))
             self._lost = self._lost or not alive
             self._changed.notify_all()
@@ -128,11 +126,6 @@ class TaskPool:
             if not self._idle:
                 self._order()
             self._changed.notify()
-
-    def pids(self) -> list[int]:
-        """The idle processes, as evidence."""
-        with self._changed:
-            return [task.worker.pid for task in self._idle]
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Kills every process that is idle or still on its way; the connection stays the caller's and is usable."""
