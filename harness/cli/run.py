@@ -86,6 +86,7 @@ def single(
 
 
 def _engine(launcher: Launcher, cancel: CancelRequest, command: Sequence[str], path: Sequence[str]) -> "Engine":
+    from harness.cli.results import tell_recovered
     from harness.engine.run import Engine
     from harness.paths import outputs
     from harness.report.markdown import run_report
@@ -93,8 +94,7 @@ def _engine(launcher: Launcher, cancel: CancelRequest, command: Sequence[str], p
     from harness.track.progress import StepLines
 
     store = Store(outputs())
-    for crashed in store.recover():
-        print(f"found a crashed run and marked it: {crashed['run_id']}", file=sys.stderr)
+    tell_recovered(store.recover())
     return Engine(launcher, store, cancel, run_report, command, path, [StepLines(sys.stderr)])
 
 

@@ -202,7 +202,7 @@ def fill(place: Path, *, leave: int) -> None:
     with (place / "filler").open("wb") as file:
         while (free := os.statvfs(place).f_bavail * os.statvfs(place).f_frsize) > leave:
             with contextlib.suppress(OSError):
-                os.posix_fallocate(file.fileno(), 0, free - leave)
+                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free - leave)
 
 
 def test_a_really_full_disk_leaves_the_older_checkpoint_usable(small_disk: Path) -> None:
