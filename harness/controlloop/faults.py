@@ -1,6 +1,7 @@
 """Faults of a training step; those that return are done here, those that do not in the step process."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +18,7 @@ FaultKind = Literal[
 ]
 # These do not return, or take their process along, so they need a step process.
 STUCK: tuple[FaultKind, ...] = ("stuck_call", "gil_loop", "big_matmul", "killed_worker", "fork_bomb_refused")
+LATE: tuple[FaultKind, ...] = ("late_step", "stuck_call", "gil_loop", "big_matmul")  # these miss the step's deadline
 
 
 class StepFailed(Exception):
@@ -33,18 +35,28 @@ class PlannedError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class FaultPlan:
-    """Which fault happens where; epochs and the steps in them are counted from 1."""
+    """Which fault happens where; epochs and the steps in them are counted from 1.
+
+    Of several kinds, each training has the next one.
+    """
 
     epoch: Annotated[int, Range(min=1)]
     step: Annotated[int, Range(min=1)]
-    kind: FaultKind
+    kind: FaultKind | Sequence[FaultKind]
+
+    @property
+    def kinds(self) -> tuple[FaultKind, ...]:
+        """The kinds, in their order."""
+        return (self.kind,) if isinstance(self.kind, str) else tuple(self.kind)
 
 
 class Fault:
     """A planned fault, which happens once in a training."""
 
     def __init__(self, plan: FaultPlan, steps_per_epoch: int) -> None:
-        self.kind: FaultKind = plan.kind
+        self._kinds = plan.kinds
+        self._trainings = 0
+        self.kind: FaultKind = self._kinds[0]
         self.at = (plan.epoch - 1) * steps_per_epoch + plan.step - 1
         self.happened = False
         self.extra_passes = 0
@@ -81,6 +93,8 @@ class Fault:
             self.extra_passes += 1
 
     def rewind(self) -> None:
-        """Plans it again, for the next training."""
+        """Plans it again, or the next kind, for the next training."""
+        self.kind = self._kinds[self._trainings % len(self._kinds)]
+        self._trainings += 1
         self.happened = False
         self.extra_passes = 0

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.controlloop.emergency import EmergencyController
-from harness.controlloop.faults import Fault, StepFailed
+from harness.controlloop.faults import LATE, Fault, StepFailed
 from harness.controlloop.rollback import Rollback
 from harness.controlloop.snapshot import Progress, RestoreFailed, Snapshot, State
 from harness.controlloop.telemetry import Telemetry
+from harness.controlloop.tiers import TiersFailed
 from harness.controlloop.trainer import Step
 from harness.errors import BenchmarkFailed, Cancelled
 
@@ -48,7 +49,11 @@ class Stepper(Protocol):
         """Counts a healthy step."""
 
     def accuracy(self) -> float:
-        """The share of held-out targets predicted right."""
+        """The share of held-out targets predicted right.
+
+        Raises:
+            StepFailed: the process that makes the steps has ended.
+        """
 
 
 class ControlLoop:
@@ -102,6 +107,7 @@ class ControlLoop:
         """
         progress = self.trainer.progress
         self.rollback.keep()
+        self.rollback.confirm()  # what a training begins with is good; a first step that fails needs a way back too
         self._epoch_started_ns = time.perf_counter_ns()
         while progress.step < self.trainer.total_steps:
             if self._telemetry.cancelled:
@@ -113,7 +119,10 @@ class ControlLoop:
                 continue
             self._hook(outcome)
             if progress.step % progress.steps_per_epoch == 0:
-                self._close_epoch(time.perf_counter_ns())
+                try:
+                    self._close_epoch(time.perf_counter_ns())
+                except StepFailed as error:  # the process that was to evaluate the model has ended
+                    self._recover(self._process_ended(error))
         return self.losses
 
     def _attempt(self) -> Step | Failure:
@@ -127,10 +136,9 @@ class ControlLoop:
             step = self.trainer.step(fault, self._deadline_ns or 0)
         except StepFailed as error:
             self.deadline_exceeded += error.reason == "deadline"
-            self._telemetry.event("tolaria.step.process_ended", level="warning", reason=error.reason, pid=error.pid)
             if error.reason == "deadline" and self._deadline_ns is not None:
                 self._telemetry.record("tolaria.step.censored_latency_ms", self._deadline_ns / 1e6)
-            return Failure(error.reason, error.since_ns, error)
+            return self._process_ended(error)
         except Exception as error:  # whatever a step raises, its state is not to be trusted
             return Failure("exception", time.perf_counter_ns(), error)
         self._record_step(step)
@@ -140,6 +148,10 @@ class ControlLoop:
         if not self.trainer.healthy(step):
             return Failure("not_finite", step.ended_ns)
         return step
+
+    def _process_ended(self, error: StepFailed) -> Failure:
+        self._telemetry.event("tolaria.step.process_ended", level="warning", reason=error.reason, pid=error.pid)
+        return Failure(error.reason, error.since_ns, error)
 
     def _record_step(self, step: Step) -> None:
         record = self._telemetry.record
@@ -177,6 +189,10 @@ class ControlLoop:
             ) from failure.error
         try:
             done = self.rollback.restore(failure.reason, self._before or "unknown: nobody planned this fault")
+        except TiersFailed as error:
+            if error.late:
+                self.emergency.rollback_was_late()
+            raise error from failure.error
         except RestoreFailed as error:
             raise error from failure.error
         if self._failed_since_ns is None:
@@ -191,9 +207,9 @@ class ControlLoop:
         """Reports an epoch once, also where a restore went back across its end and it was finished twice."""
         progress = self.trainer.progress
         if progress.epoch > self.epochs_done:
-            self.epochs_done = progress.epoch
             latency_ms = (ended_ns - self._epoch_started_ns) / 1e6
             accuracy = self._evaluate()
+            self.epochs_done = progress.epoch
             started = time.perf_counter_ns()
             self._epoch_hook(latency_ms, accuracy)
             self._telemetry.record("tolaria.hook.latency_ms", (time.perf_counter_ns() - started) / 1e6)
@@ -217,6 +233,11 @@ class ControlLoop:
         record("tolaria.training.accuracy", accuracy)
         record("tolaria.training.samples_per_s", samples / latency_ms * 1e3)
 
+    @property
+    def _planned_late(self) -> int:
+        """How many steps the planned fault makes late."""
+        return int(self._fault is not None and self._fault.happened and self._fault.kind in LATE)
+
     def counters(self) -> dict[str, float]:
         """What this training counted, under the names of the catalogue."""
         return {
@@ -224,5 +245,6 @@ class ControlLoop:
             "tolaria.epochs.total": self.epochs_done,
             "tolaria.epochs.failed": len(self.epochs_failed),
             "tolaria.step.deadline_exceeded_total": self.deadline_exceeded,
+            "tolaria.step.deadline_unexpected_total": abs(self.deadline_exceeded - self._planned_late),
             **self.rollback.counters(),
         }

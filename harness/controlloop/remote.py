@@ -52,10 +52,22 @@ class RemoteState:
     def capture(self, arena: Arena) -> Snapshot:
         """Copies the live state into `arena`; the step process is idle between two steps."""
         arena.copy_from(self.live.arena)
-        step = self.progress.step
+        return self._snapshot(arena, self.latest, self.progress.step, self.progress.epoch, self.run_id)
+
+    def revive(self, arena: Arena, parts: dict[str, Any], *, step: int, epoch: int, run_id: str) -> Snapshot:
+        """The snapshot whose tensors are, or will be, in `arena`, and whose parts are those that a file kept.
+
+        Raises:
+            RestoreFailed: these are not the parts of this training.
+        """
+        if parts.keys() != self.latest.keys():
+            differing = sorted(parts.keys() ^ self.latest.keys())
+            raise RestoreFailed(f"it and the live state differ in their parts: {differing}")
+        return self._snapshot(arena, parts, step, epoch, run_id)
+
+    def _snapshot(self, arena: Arena, parts: dict[str, Any], step: int, epoch: int, run_id: str) -> Snapshot:
         calls: list[tuple[Callable[[Any], object], Any]] = [(vars(self.progress).update, {"step": step})]
-        parts = {"remote": self.latest}
-        return Snapshot(self, arena, parts, step, self.progress.epoch, self.run_id, calls=calls)
+        return Snapshot(self, arena, parts, step, epoch, run_id, calls=calls)
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Lets a step process go on in the snapshot's own memory.
@@ -66,7 +78,7 @@ class RemoteState:
         self._check(snapshot)
         arena, live = snapshot.arena, self.live.arena
         slot, live_slot = self._arenas.slot_of(arena), self._arenas.slot_of(live)
-        self.latest = self._processes.activate(slot, snapshot.parts["remote"])
+        self.latest = self._processes.activate(slot, snapshot.parts)
         live.trade(arena)
         live.moved = arena.moved = True
         self._arenas.swapped(slot, live)
@@ -83,7 +95,7 @@ class RemoteState:
         """
         self._check(snapshot)
         self.live.arena.copy_from(snapshot.arena)
-        self.latest = self._processes.activate(self._arenas.slot_of(self.live.arena), snapshot.parts["remote"])
+        self.latest = self._processes.activate(self._arenas.slot_of(self.live.arena), snapshot.parts)
         for call, value in snapshot.calls:
             call(value)
 

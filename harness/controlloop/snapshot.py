@@ -144,6 +144,13 @@ class State(Protocol):
     def copy_back(self, snapshot: Snapshot) -> None:
         """Copies the snapshot into the live state."""
 
+    def revive(self, arena: Arena, parts: dict[str, Any], *, step: int, epoch: int, run_id: str) -> Snapshot:
+        """The snapshot whose tensors are, or will be, in `arena`, and whose parts are those that a file kept.
+
+        Raises:
+            RestoreFailed: these are not the parts of this training.
+        """
+
 
 class TrainingState:
     """Everything a training depends on: its tensors in one arena, and the parts beside them."""
@@ -187,13 +194,27 @@ class TrainingState:
         self._check_arena()
         arena.copy_from(self.live.arena)
         parts = {name: part.state() for name, part in self.parts.items()}
+        return self._snapshot(arena, parts, self.progress.step, self.progress.epoch, self.run_id)
+
+    def revive(self, arena: Arena, parts: dict[str, Any], *, step: int, epoch: int, run_id: str) -> Snapshot:
+        """The snapshot whose tensors are, or will be, in `arena`, and whose parts are those that a file kept.
+
+        Raises:
+            RestoreFailed: these are not the parts of this training.
+        """
+        if parts.keys() != self.parts.keys():
+            differing = sorted(parts.keys() ^ self.parts.keys())
+            raise RestoreFailed(f"it and the live state differ in their parts: {differing}")
+        return self._snapshot(arena, parts, step, epoch, run_id)
+
+    def _snapshot(self, arena: Arena, parts: dict[str, Any], step: int, epoch: int, run_id: str) -> Snapshot:
         return Snapshot(
             self,
             arena,
             parts,
-            self.progress.step,
-            self.progress.epoch,
-            self.run_id,
+            step,
+            epoch,
+            run_id,
             exchange=self.live.exchange_calls(arena),
             calls=[call for name, part in self.parts.items() for call in part.calls(parts[name])],
         )

@@ -18,6 +18,7 @@ from harness.process.task import ENTRY, Task, TaskLost
 
 READY_S = 120.0  # for a process to start, import and build; a limit against hangs, no expectation
 PATIENCE_NS = int(READY_S * 1e9)
+_TAKEOVERS = 3  # a state that ends every process that touches it is none to go on from
 
 
 class StepProcesses:
@@ -108,17 +109,22 @@ class StepProcesses:
     def activate(self, slot: int, parts: dict[str, Any] | None) -> dict[str, Any]:
         """Lets the present process, or the spare where there is none, go on from the state in `slot`.
 
+        Where that process ends instead, the next one takes over: nothing is written to the state meanwhile.
+
         Raises:
-            RestoreFailed: the process ended instead; another activation may succeed.
+            RestoreFailed: all that were tried ended.
         """
-        if self._current is None:
-            self._current = self._next()
-        try:
-            answer: dict[str, Any] = self._ask(step_child.activate, slot, parts)
-        except TaskLost as error:
-            self.discard()
-            raise RestoreFailed(f"the step process ended while it took over the state: {error}") from error
-        return answer
+        for _ in range(_TAKEOVERS):
+            if self._current is None:
+                self._current = self._next()
+            try:
+                answer: dict[str, Any] = self._ask(step_child.activate, slot, parts)
+            except TaskLost as error:
+                self.discard()
+                lost = error
+            else:
+                return answer
+        raise RestoreFailed(f"{_TAKEOVERS} step processes ended while they took over the state: {lost}") from lost
 
     def step(self, index: int, kind: Any, deadline_ns: int) -> Any:
         """One step, within its deadline where it has one (0: none).
@@ -146,8 +152,17 @@ class StepProcesses:
         return value
 
     def accuracy(self) -> float:
-        """The accuracy of the live state, computed where the model is."""
-        return float(self._ask(step_child.accuracy))
+        """The accuracy of the live state, computed where the model is.
+
+        Raises:
+            StepFailed: the process has ended.
+        """
+        if self._current is None:
+            raise RestoreFailed("there is no step process with a state to evaluate")
+        try:
+            return float(self._ask(step_child.accuracy))
+        except TaskLost as error:
+            raise StepFailed("process_lost", time.perf_counter_ns(), self.discard()) from error
 
     def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         assert self._current is not None

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from harness.controlloop.disk import Disk
+from harness.controlloop.disktier.disk import Disk
+from harness.controlloop.disktier.shadow import RestoreLate
 from harness.controlloop.ring import Method, Ring
-from harness.controlloop.shadow import RestoreLate
 from harness.controlloop.snapshot import RestoreFailed, Snapshot, State
 from harness.ranges import Range
 
@@ -73,6 +73,7 @@ class Tiers:
     def __init__(self, state: State, *, ring: Ring | None, disk: Disk | None, budgets: Budgets) -> None:
         self._state, self.ring, self.disk, self._budgets = state, ring, disk, budgets
         self._unarmed_from_disk = False
+        self.asked: tuple[Tier, ...] = ("memory", "disk")  # what a restore may use, of what there is
         self.counts, self.attempts = Counts(), list[Attempt]()
 
     @property
@@ -148,9 +149,9 @@ class Tiers:
         if self.disk:
             self.disk.abandon("a step failed before a healthy one was made from this state")
         tiers: list[tuple[Tier, Callable[[int], Snapshot]]] = []
-        if self.ring:
+        if self.ring and "memory" in self.asked:
             tiers.append(("memory", lambda _: self._from_memory(method)))
-        if self.disk:
+        if self.disk and "disk" in self.asked:
             tiers.append(("disk", lambda deadline_ns: self._from_disk(method, deadline_ns)))
         for tier, take in tiers:
             snapshot = self._try(tier, take, started)
@@ -162,10 +163,14 @@ class Tiers:
         raise TiersFailed(self.attempts)
 
     def _try(self, tier: Tier, take: Callable[[int], Snapshot], decided: int) -> Snapshot | None:
-        """One tier's attempt; counts it, and gives what it restored."""
+        """One tier's attempt; counts it, and gives what it restored.
+
+        Memory is tried also when no time is left: it takes microseconds, and a state that is back late is better than
+        none.
+        """
         began = time.perf_counter_ns()
         deadline_ns, named = self._deadline(tier, decided, began)
-        if began >= deadline_ns:
+        if began >= deadline_ns and tier == "disk":
             self._note(Attempt(tier, "late", 0.0, "no time was left for it", named))
             return None
         snapshot, ended, why = None, "hit", ""
@@ -190,6 +195,8 @@ class Tiers:
         return (own, tier) if own < whole else (whole, "total")
 
     def _note(self, attempt: Attempt) -> None:
+        if attempt.deadline is not None and not any(before.deadline for before in self.attempts):
+            self.counts.deadline_exceeded += 1  # once a restore, however many tiers were late
         self.attempts.append(attempt)
         if attempt.ended == "hit":
             self.counts.hits[attempt.tier] += 1
@@ -197,8 +204,6 @@ class Tiers:
             self.counts.misses[attempt.tier] += 1
         elif attempt.ended == "failed":
             self.counts.failures[attempt.tier] += 1
-        if attempt.deadline is not None:
-            self.counts.deadline_exceeded += 1
 
     def _from_memory(self, method: Method) -> Snapshot:
         assert self.ring is not None
@@ -208,7 +213,7 @@ class Tiers:
 
     def _from_disk(self, method: Method, deadline_ns: int) -> Snapshot:
         assert self.disk is not None
-        if not self.disk.targets:
+        if not self.disk.await_target(deadline_ns):
             raise _Nothing("no checkpoint was committed")
         snapshot = self.disk.load(deadline_ns=deadline_ns)
         if method == "adopt":
@@ -239,6 +244,11 @@ class Tiers:
             "tolaria.rollback.deadline_exceeded_total": counts.deadline_exceeded,
             **(self.disk.counters() if self.disk else {}),
         }
+
+    def close(self) -> None:
+        """Ends what writes checkpoints."""
+        if self.disk:
+            self.disk.close()
 
 
 class _Nothing(Exception):  # a tier that holds nothing has not failed

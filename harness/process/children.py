@@ -16,6 +16,7 @@ from harness.process import linux, reap
 
 GRACE_S = 0.2  # between SIGTERM and SIGKILL; a cancel must be over within a second
 _MOST_ROUNDS = 1000  # of killing what forks while it is being killed; each round ends a whole generation
+_COUNTER_SLACK = 0.01  # the kernel adds up a process's memory from counters that lag by some pages for each CPU
 _NULL = subprocess.DEVNULL
 
 
@@ -51,7 +52,6 @@ class Child:
         _unignore_signals()
         self._adopts = _can_adopt()
         self._before = frozenset(linux.child_pids(os.getpid())) if self._adopts else frozenset[int]()
-        self._own_peak = _largest_of_this_process()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._reaped = False
@@ -66,6 +66,7 @@ class Child:
             start_new_session=True,
         )
         self.pid = self._process.pid
+        self._own_peak = _largest_of_this_process()  # read now: the command took it over when it left this memory
 
     def wait(self) -> Finished:
         """Blocks until the command has ended, then kills and reaps what it left behind.
@@ -123,7 +124,7 @@ class Child:
             ended_ns - self.started_ns,
             sum(each.ru_utime for each in usages) if usages else None,
             sum(each.ru_stime for each in usages) if usages else None,
-            largest if largest > self._own_peak else None,
+            largest if largest > self._own_peak * (1 + _COUNTER_SLACK) else None,
             len(alive),
         )
 

@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from harness.controlloop.faults import PlannedError
-from tests.controlloop.trainings import fault, trainer
+from harness.controlloop.faults import Fault, FaultPlan, PlannedError
+from tests.controlloop.trainings import STEPS, fault, trainer
 
 
 def test_a_fault_is_due_at_its_step_and_only_once() -> None:
@@ -46,3 +46,12 @@ def test_the_extra_work_of_a_late_step_leaves_another_state_than_the_step_alone(
     late.step(fault("late_step"), deadline_ns=20_000_000)
     plain.step()
     assert late.state.digest() != plain.state.digest()
+
+
+def test_of_several_kinds_each_training_has_the_next_one() -> None:
+    planned = Fault(FaultPlan(epoch=1, step=1, kind=["nan_loss", "exception"]), STEPS)
+    kinds = []
+    for _ in range(3):
+        planned.rewind()
+        kinds.append(planned.kind)
+    assert kinds == ["nan_loss", "exception", "nan_loss"]

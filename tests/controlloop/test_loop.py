@@ -3,7 +3,6 @@ import pytest
 from harness.controlloop.faults import FaultKind
 from harness.controlloop.reference import Reference, undisturbed
 from harness.controlloop.ring import Method
-from harness.controlloop.snapshot import RestoreFailed
 from harness.controlloop.trainer import Trainer
 from harness.errors import BenchmarkFailed, Cancelled
 from tests.controlloop.trainings import EPOCHS, STEPS, TRANSFORMER, Told, loop, trainer
@@ -111,7 +110,7 @@ def test_an_error_that_nobody_planned_is_named_when_it_does_not_go_away(monkeypa
         raise RuntimeError("the model is broken")
 
     monkeypatch.setattr(training, "backward", broken)
-    with pytest.raises(RestoreFailed) as caught:
+    with pytest.raises(BenchmarkFailed, match="step 0 failed") as caught:
         control.run()
     assert str(caught.value.__cause__) == "the model is broken"
 
@@ -140,3 +139,21 @@ def test_an_epoch_that_a_restore_reopens_is_told_once() -> None:
     assert len(failed) == 1
     assert len(told.samples["tolaria.training.latency_ms"]) == EPOCHS
     assert control.counters()["tolaria.epochs.total"] == EPOCHS
+
+
+def test_a_first_step_that_fails_goes_back_to_what_the_training_began_with() -> None:
+    training, told = trainer(), Told()
+    expected = reference(training)
+    control = loop(training, told, kind="exception", expected=expected.digests)
+    control._fault.at = 0
+    assert control.run() == expected.losses
+    assert [event["to_step"] for event in told.named("tolaria.rollback.restored")] == [0]
+
+
+def test_a_missed_deadline_that_no_fault_explains_is_counted_as_unexpected() -> None:
+    training = trainer()
+    control = loop(training, Told(), kind="late_step")
+    control.run()
+    assert control.counters()["tolaria.step.deadline_unexpected_total"] == 0
+    control.deadline_exceeded += 1
+    assert control.counters()["tolaria.step.deadline_unexpected_total"] == 1

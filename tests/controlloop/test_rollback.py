@@ -1,9 +1,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.controlloop.disktier.disk import CheckpointSettings, Disk
 from harness.controlloop.rollback import Rollback, SnapshotSettings
 from harness.controlloop.snapshot import RestoreFailed
 from harness.controlloop.trainer import Trainer
@@ -81,7 +83,7 @@ def test_a_restored_state_that_is_not_the_expected_one_is_a_failure() -> None:
     one_good(training, rollback)
     with pytest.raises(RestoreFailed, match="step 0 to the hash of another state"):
         rollback.restore("deadline", "")
-    assert rollback.counters()["tolaria.rollback.fast_hits_total"] == 0
+    assert rollback.counters()["tolaria.rollback.restores_total"] == 0
     assert len(told.named("tolaria.rollback.restore_failed")) == 1
 
 
@@ -93,8 +95,34 @@ def test_snapshots_are_kept_at_the_cadence_asked_for() -> None:
         training.step()
         rollback.confirm()
         training.advance()
-    assert [snapshot.step for snapshot in rollback.ring.held] == [0, 3, 6]
+    assert [snapshot.step for snapshot in rollback.tiers.ring.held] == [0, 3, 6]
     assert len(told.samples["tolaria.rollback.snapshot_ms"]) == 3
+
+
+def test_in_turn_means_memory_then_disk_then_both(tmp_path: Path) -> None:
+    training, told = trainer(), Told()
+    checkpoints = CheckpointSettings(every=1, keep=2, threads=2, strict=True)
+    disk = Disk(training.state, tmp_path, checkpoints, told)
+    rollback = Rollback(training.state, SNAPSHOTS, RESTORE, told, disk=disk, in_turn=True)
+    first = training.state.capture(training.state.new_arena())
+    for _ in range(3):
+        training.state.copy_back(first)
+        rollback.rewind()
+        one_good(training, rollback)
+        rollback.restore("deadline", "")
+    assert [event["tier"] for event in told.named("tolaria.rollback.restored")] == ["memory", "disk", "memory"]
+    assert len(told.samples["tolaria.rollback.full_latency_ms"]) == 1
+    assert len(told.samples["tolaria.rollback.fast_latency_ms"]) == 2
+    rollback.close()
+
+
+def test_a_tier_that_failed_is_told_with_its_reason(tmp_path: Path) -> None:
+    training, told = trainer(), Told()
+    rollback = Rollback(training.state, SNAPSHOTS, RESTORE, told)
+    with pytest.raises(RestoreFailed):
+        rollback.restore("deadline", "")
+    (event,) = told.named("tolaria.rollback.tier_failed")
+    assert (event["tier"], event["ended"], event["why"]) == ("memory", "miss", "memory holds no good state")
 
 
 def test_arming_again_is_its_own_metric() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.controlloop.disk import CheckpointSettings, Disk
+from harness.controlloop.disktier.disk import CheckpointSettings, Disk
 from harness.controlloop.ring import Ring
 from harness.controlloop.snapshot import RestoreFailed, Snapshot
 from harness.controlloop.tiers import Budgets, Tiers, TiersFailed

@@ -101,8 +101,8 @@ class NearestSnapshot(Rollback):
     """Captures the state as the failed step left it, calls it good, and goes back to it."""
 
     def restore(self, reason: str, before: str) -> Restored:
-        self.ring.capture()
-        self.ring.confirm()
+        self.tiers.capture()
+        self.tiers.confirm()
         return super().restore(reason, before)
 
 

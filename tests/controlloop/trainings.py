@@ -29,7 +29,7 @@ SETTINGS = TrainerSettings(
     tf32=False,
 )
 SNAPSHOTS = SnapshotSettings(every=3, slots=3, cap_mb=None)
-RESTORE = RestoreSettings(method="adopt", deadline_ms=500.0, at_most=3)
+RESTORE = RestoreSettings(method="adopt", deadline_ms=500.0, memory_ms=None, disk_ms=None, at_most=3)
 
 MLP: ModelFactory = functools.partial(models.mlp, embedding=4, hidden=16, layers=1, norm="batch", dropout=0.2)
 TRANSFORMER: ModelFactory = functools.partial(models.transformer, width=8, layers=1, heads=2, dropout=0.2)

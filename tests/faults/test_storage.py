@@ -1,37 +1,15 @@
 """An output folder that cannot be written, or has no room, is a clear error; nothing is half kept."""
 
 import json
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.results.store import Store
 from tests.command_line import CommandLine
+from tests.disks import fill
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MB; mounting needs root."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], check=False)
-    if mounted.returncode != 0:
-        assert os.environ.get("CI") != "true", "the tests of full disks need the right to mount"
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def fill(folder: Path, leave_bytes: int) -> None:
-    """Takes all room of the folder's file system but this much."""
-    free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
-    with (folder / "filler").open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, free - leave_bytes)
 
 
 @pytest.mark.parametrize("place", ["/proc/no/such/place", "/dev/null/outputs"])
@@ -45,7 +23,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(user: C
 
 
 def test_a_full_disk_is_refused_before_anything_runs(user: CommandLine, small_disk: Path) -> None:
-    fill(small_disk, 64 << 10)
+    fill(small_disk, leave=64 << 10)
     done = CommandLine(small_disk / "outputs", user.config_dir).run("scenario=steady")
     assert done.returncode == 2
     assert "no room" in done.stderr

@@ -15,11 +15,11 @@ from statistics import median
 
 import torch
 
-from harness.controlloop import checkpoint
-from harness.controlloop.checkpoint import PAGE, views_of
-from harness.controlloop.importer import import_torch
-from harness.controlloop.shadow import Shadow
-from harness.controlloop.wal import toolchain
+from harness.controlloop.disktier import checkpoint
+from harness.controlloop.disktier.checkpoint import PAGE, views_of
+from harness.controlloop.disktier.importer import import_torch
+from harness.controlloop.disktier.shadow import Shadow
+from harness.controlloop.disktier.wal import toolchain
 from harness.errors import BenchmarkFailed
 from harness.journal.files import Files
 from harness.measure.paired import Paired, paired_ratio

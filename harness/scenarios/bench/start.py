@@ -27,8 +27,14 @@ ENDLESS = ("scenario=function", "measure.warmup=0", "measure.iterations=1000000"
 class StartCost:
     """One iteration is one round over everything, each thing timed next to what it is compared with."""
 
-    def __init__(self, *, verb_rounds: Annotated[int, Range(min=3)], workers: Annotated[int, Range(min=2)]) -> None:
-        self._verb_rounds = verb_rounds
+    def __init__(
+        self,
+        *,
+        verb_rounds: Annotated[int, Range(min=3)],
+        starts: Annotated[int, Range(min=1)],
+        workers: Annotated[int, Range(min=2)],
+    ) -> None:
+        self._verb_rounds, self._starts = verb_rounds, starts
         self._workers = workers
         self._inner: InnerHarness | None = None
         self._launcher = Launcher()
@@ -50,7 +56,8 @@ class StartCost:
         """All four, once."""
         worst = max(self._verb(verb) for verb in VERBS)
         context.record("bench.start.verb_vs_python", worst)
-        context.record("bench.start.first_iteration_s", self._first_iteration_s())
+        for _ in range(self._starts):
+            context.record("bench.start.first_iteration_s", self._first_iteration_s())
         for _ in range(self._workers):
             context.record("bench.start.second_worker_ms", self._spawn_and_step())
         context.record("bench.start.cancel_s", self._cancel_s())

@@ -1,22 +1,25 @@
-"""A step fails and the last good state is restored from memory: how long it takes, and whether it is that state."""
+"""A step fails and the last good state is restored: from where, how long it takes, and whether it is that state."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from harness.controlloop.data import Source
 from harness.controlloop.deadline import StepDeadline
+from harness.controlloop.disktier.disk import CheckpointSettings, Disk
 from harness.controlloop.emergency import Halted
 from harness.controlloop.faults import STUCK, Fault, FaultPlan
 from harness.controlloop.loop import ControlLoop
 from harness.controlloop.reference import Reference, identical, packed, undisturbed
 from harness.controlloop.remote import RemoteTrainer
-from harness.controlloop.rollback import RestoreSettings, Rollback, SnapshotSettings
+from harness.controlloop.rollback import Restored, RestoreSettings, Rollback, SnapshotSettings
 from harness.controlloop.step_child import Blueprint
+from harness.controlloop.tiers import Tier
 from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
 from harness.errors import BenchmarkFailed
 from harness.ranges import Range
 from harness.runner import Context
-from harness.scenarios.training.assembly import build_trainer, settled, switches
+from harness.scenarios.training.assembly import Checkpoints, build_trainer, settled, switches
+from harness.scenarios.training.going_on import go_on
 
 
 class RollbackTrain:
@@ -32,6 +35,10 @@ class RollbackTrain:
         trainer: TrainerSettings,
         snapshots: SnapshotSettings,
         restore: RestoreSettings,
+        tiers: Sequence[Tier],
+        checkpoints: CheckpointSettings,
+        checkpoint_folder: str | None,
+        tiers_in_turn: bool,
         step_deadline: StepDeadline,
         fault: FaultPlan,
         step_process: bool,
@@ -42,11 +49,18 @@ class RollbackTrain:
         self._snapshots, self._restore = settled(SnapshotSettings, snapshots), settled(RestoreSettings, restore)
         self._step_deadline, self._plan = settled(StepDeadline, step_deadline), settled(FaultPlan, fault)
         self._step_process, self._spares = step_process, spares
+        self._checkpoints = Checkpoints(settled(CheckpointSettings, checkpoints), tiers, checkpoint_folder)
+        if tiers_in_turn and not (self._checkpoints.memory and self._checkpoints.on_disk):
+            raise ValueError(f"tiers_in_turn needs both tiers. Found tiers = {list(tiers)}.")
+        self._tiers_in_turn = tiers_in_turn
         self._remote: RemoteTrainer | None = None
-        if self._plan.kind in STUCK and not step_process:
+        self._loop: ControlLoop | None = None
+        if not self._plan.kinds:
+            raise ValueError("fault.kind should name at least one kind. Found none.")
+        stuck = [kind for kind in self._plan.kinds if kind in STUCK]
+        if stuck and not step_process:
             raise ValueError(
-                f"a fault of kind {self._plan.kind} does not return, so it needs a step process. "
-                "Found step_process = False."
+                f"a fault of kind {stuck[0]} does not return, so it needs a step process. Found step_process = False."
             )
         if self._plan.epoch > epochs or self._plan.step > steps:
             raise ValueError(
@@ -63,7 +77,11 @@ class RollbackTrain:
         self._reference = undisturbed(trainer, trainer.total_steps)
         trainer.state.copy_back(first)
         self._deadline_ms = self._calibrate(context, self._reference)
-        self._loop = self._build_loop(context, self._remote_of(trainer, context) if self._step_process else trainer)
+        stepper = self._remote_of(trainer, context) if self._step_process else trainer
+        disk = self._checkpoints.open(stepper.state, context)
+        self._loop = self._build_loop(context, stepper, disk)
+        if disk is not None and self._checkpoints.are_kept:
+            go_on(self._loop, disk, self._reference, context)
 
     def _remote_of(self, trainer: Trainer, context: Context) -> RemoteTrainer:
         """The same training with its steps made in a process that can be killed."""
@@ -79,8 +97,10 @@ class RollbackTrain:
             context.folder.name,
             context.deterministic,
         )
-        # Beside the ring's slots: the live state, and the first state, to which every training goes back.
-        self._remote = RemoteTrainer(blueprint, trainer, arenas=self._snapshots.slots + 2, spares=self._spares)
+        # Beside the ring's slots: the live state, the first state, to which every training goes back, and the memory
+        # that a checkpoint is read into.
+        arenas = 2 + self._checkpoints.on_disk + (self._snapshots.slots if self._checkpoints.memory else 0)
+        self._remote = RemoteTrainer(blueprint, trainer, arenas=arenas, spares=self._spares)
         context.event("tolaria.step.process_started", pid=self._remote.processes.pid)
         return self._remote
 
@@ -91,12 +111,15 @@ class RollbackTrain:
         )
         return deadline_ms
 
-    def _build_loop(self, context: Context, trainer: Trainer | RemoteTrainer) -> ControlLoop:
+    def _build_loop(self, context: Context, trainer: Trainer | RemoteTrainer, disk: Disk | None) -> ControlLoop:
         rollback = Rollback(
             trainer.state,
             self._snapshots,
             self._restore,
             context,
+            memory=self._checkpoints.memory,
+            disk=disk,
+            in_turn=self._tiers_in_turn,
             expected=self._reference.digests.__getitem__,
         )
         return ControlLoop(
@@ -110,6 +133,7 @@ class RollbackTrain:
 
     def iterate(self, context: Context) -> Mapping[str, float]:
         """Trains from the first state to the end, through the fault; the counters are kept also where that fails."""
+        assert self._loop is not None
         self._loop.rewind()
         try:
             losses = self._loop.run()
@@ -122,13 +146,13 @@ class RollbackTrain:
                 context.record(name, value)
             raise
         context.fingerprint(packed(losses))
-        return self._loop.counters() | switches(self._settings) | self._compare(losses)
+        return self._loop.counters() | switches(self._settings) | self._compare(losses, self._loop.rollback.restored)
 
-    def _compare(self, losses: list[float]) -> dict[str, float]:
+    def _compare(self, losses: list[float], restored: Sequence[Restored]) -> dict[str, float]:
         """The losses after the restore against those of the undisturbed training at the same steps."""
-        if not self._loop.rollback.restored:
+        if not restored:
             raise BenchmarkFailed("the fault did not happen, or nobody noticed it: no state was restored")
-        since = min(done.to_step for done in self._loop.rollback.restored)
+        since = min(done.to_step for done in restored)
         same = identical(losses[since:], self._reference.losses[since:])
         return {
             "tolaria.rollback.identical_losses": same,
@@ -137,6 +161,9 @@ class RollbackTrain:
         }
 
     def teardown(self) -> None:
-        """Ends the step processes."""
+        """Ends what writes checkpoints, and the step processes."""
+        if self._loop is not None:
+            self._loop.rollback.close()
         if self._remote is not None:
             self._remote.close()
+        self._checkpoints.remove()

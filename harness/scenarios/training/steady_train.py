@@ -1,16 +1,18 @@
 """Undisturbed training: how long epochs, steps and control hooks take when nothing goes wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from harness.controlloop.data import Source
+from harness.controlloop.disktier.disk import CheckpointSettings
 from harness.controlloop.loop import ControlLoop
 from harness.controlloop.reference import packed
 from harness.controlloop.rollback import RestoreSettings, Rollback, SnapshotSettings
+from harness.controlloop.tiers import Tier
 from harness.controlloop.trainer import ModelFactory, TrainerSettings
 from harness.ranges import Range
 from harness.runner import Context
-from harness.scenarios.training.assembly import build_trainer, settled, switches
+from harness.scenarios.training.assembly import Checkpoints, build_trainer, settled, switches
 
 
 class SteadyTrain:
@@ -26,24 +28,36 @@ class SteadyTrain:
         trainer: TrainerSettings,
         snapshots: SnapshotSettings,
         restore: RestoreSettings,
+        tiers: Sequence[Tier],
+        checkpoints: CheckpointSettings,
+        checkpoint_folder: str | None,
     ) -> None:
         self._model, self._data, self._settings = model, data, settled(TrainerSettings, trainer)
         self._epochs, self._steps = epochs, steps
         self._snapshots, self._restore = settled(SnapshotSettings, snapshots), settled(RestoreSettings, restore)
+        self._checkpoints = Checkpoints(settled(CheckpointSettings, checkpoints), tiers, checkpoint_folder)
+        self._loop: ControlLoop | None = None
 
     def setup(self, context: Context) -> None:
         """Loads the data, builds the model, moves its state into the arena."""
         trainer = build_trainer(
             context, self._model, self._data, self._settings, epochs=self._epochs, steps=self._steps
         )
-        rollback = Rollback(trainer.state, self._snapshots, self._restore, context)
+        disk = self._checkpoints.open(trainer.state, context)
+        rollback = Rollback(
+            trainer.state, self._snapshots, self._restore, context, memory=self._checkpoints.memory, disk=disk
+        )
         self._loop = ControlLoop(trainer, rollback, context, at_most=self._restore.at_most)
 
     def iterate(self, context: Context) -> Mapping[str, float]:
         """Trains from the first state to the end."""
+        assert self._loop is not None
         self._loop.rewind()
         context.fingerprint(packed(self._loop.run()))
         return self._loop.counters() | switches(self._settings)
 
     def teardown(self) -> None:
-        """Nothing outlives the process."""
+        """Ends what writes checkpoints."""
+        if self._loop is not None:
+            self._loop.rollback.close()
+        self._checkpoints.remove()

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from harness.controlloop import checkpoint, flusher
-from harness.controlloop.disk import Disk
-from harness.controlloop.readers import Work
+from harness.controlloop.disktier import checkpoint, flusher
+from harness.controlloop.disktier.disk import Disk
+from harness.controlloop.disktier.readers import Work
 from harness.controlloop.snapshot import RestoreFailed, Snapshot
 from harness.controlloop.tiers import Attempt, Budgets, Tiers, TiersFailed
 from harness.controlloop.trainer import Trainer
-from tests.controlloop.test_disk import disk_of, healthy_step, load
+from tests.controlloop.disktier.test_disk import disk_of, healthy_step, load
 from tests.controlloop.test_tiers import keep, raises, tiers_of, trained
 from tests.controlloop.trainings import trainer
 

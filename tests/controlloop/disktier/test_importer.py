@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.controlloop.importer import import_torch
+from harness.controlloop.disktier.importer import import_torch
 from harness.errors import BenchmarkFailed
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Hostile:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.controlloop import checkpoint
-from harness.controlloop.checkpoint import (
+from harness.controlloop.disktier import checkpoint
+from harness.controlloop.disktier.checkpoint import (
     PAGE,
     Abandoned,
     CheckpointDamaged,
@@ -20,11 +20,11 @@ from harness.controlloop.checkpoint import (
     read_index,
     write,
 )
-from harness.controlloop.readers import Work
-from harness.controlloop.shadow import RestoreLate, Shadow
+from harness.controlloop.disktier.readers import Work
+from harness.controlloop.disktier.shadow import RestoreLate, Shadow
+from harness.controlloop.disktier.wal import toolchain
 from harness.controlloop.snapshot import RestoreFailed, Snapshot
 from harness.controlloop.trainer import Trainer
-from harness.controlloop.wal import toolchain
 from harness.journal.files import Files
 from tests.controlloop.trainings import TRANSFORMER, trainer
 
@@ -34,7 +34,7 @@ CHUNK = 4096
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "CHUNK_BYTES", CHUNK)
-    monkeypatch.setattr("harness.controlloop.shadow.CHUNK_BYTES", CHUNK)
+    monkeypatch.setattr("harness.controlloop.disktier.shadow.CHUNK_BYTES", CHUNK)
     monkeypatch.setattr(chunks_of, "__defaults__", (CHUNK,))
 
 

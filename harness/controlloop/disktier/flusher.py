@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.controlloop.checkpoint import Abandoned, Written, model_hash, write
+from harness.controlloop.disktier.checkpoint import Abandoned, Written, model_hash, write
+from harness.controlloop.disktier.wal import Target, Transaction, Wal, toolchain
 from harness.controlloop.snapshot import Snapshot
-from harness.controlloop.wal import Target, Transaction, Wal, toolchain
 from harness.journal.files import Files
 
 TEMPORARY = ".new"

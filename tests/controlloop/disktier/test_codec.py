@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.controlloop.batches import Position
-from harness.controlloop.codec import decode, encode
+from harness.controlloop.disktier.codec import decode, encode
 from harness.controlloop.rng import NumpyRandom, NumpyState
 from harness.errors import BenchmarkFailed
 

@@ -1,6 +1,5 @@
 """Only a state that proved healthy, in a file that is on the disk, is ever restored from it."""
 
-import contextlib
 import errno
 import os
 import subprocess
@@ -13,15 +12,16 @@ from typing import Any
 
 import pytest
 
-from harness.controlloop.disk import CheckpointSettings, Disk
+from harness.controlloop.disktier.disk import CheckpointSettings, Disk
 from harness.controlloop.snapshot import RestoreFailed, Snapshot
 from harness.controlloop.trainer import Trainer
 from harness.errors import BenchmarkFailed
 from harness.journal.files import Files
 from harness.journal.recovery import LogDamaged
 from tests.controlloop.trainings import Told, trainer
+from tests.disks import fill
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = CheckpointSettings(every=1, keep=3, threads=2, strict=True)
 
 
@@ -197,14 +197,6 @@ def test_a_full_disk_fails_the_checkpoint_and_the_older_one_stays(tmp_path: Path
         assert load(disk).step == 2
 
 
-def fill(place: Path, *, leave: int) -> None:
-    """Takes all room but this much; looked at again where the checkpoint on its way took some meanwhile."""
-    with (place / "filler").open("wb") as file:
-        while (free := os.statvfs(place).f_bavail * os.statvfs(place).f_frsize) > leave:
-            with contextlib.suppress(OSError):
-                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free - leave)
-
-
 def test_a_really_full_disk_leaves_the_older_checkpoint_usable(small_disk: Path) -> None:
     training, told = trainer(), Told()
     with disk_of(training, small_disk / "run", told) as disk:
@@ -216,19 +208,6 @@ def test_a_really_full_disk_leaves_the_older_checkpoint_usable(small_disk: Path)
         assert told.named("tolaria.checkpoint.failed")
         assert load(disk).step <= 1
         (small_disk / "filler").unlink()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB; mounting needs root."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], check=False)
-    if mounted.returncode != 0:
-        assert os.environ.get("CI") != "true", "the tests of full disks need the right to mount"
-        pytest.skip("mounting a small file system needs root")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_damaged_log_is_refused_or_counted(tmp_path: Path) -> None:
@@ -255,7 +234,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from harness.journal.files import Files
-from tests.controlloop.test_disk import SETTINGS, Disk, Told, healthy_step, trainer
+from tests.controlloop.disktier.test_disk import SETTINGS, Disk, Told, healthy_step, trainer
 
 class Fatal(Files):
     steps = 0

@@ -4,16 +4,14 @@ Two threads read chunk by chunk and hash each while it is in their cache. The li
 chunk was verified in time; then the memory of the shadow becomes the live state by swapping pointers.
 """
 
-import functools
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from harness.controlloop.arena import Arena, allocate
-from harness.controlloop.checkpoint import (
+from harness.controlloop.disktier.checkpoint import (
     CHUNK_BYTES,
     CheckpointDamaged,
     Chunk,
@@ -24,11 +22,10 @@ from harness.controlloop.checkpoint import (
     read_index,
     views_of,
 )
-from harness.controlloop.readers import Readers
-from harness.controlloop.snapshot import RestoreFailed, Snapshot, State, TrainingState
+from harness.controlloop.disktier.readers import Readers
+from harness.controlloop.snapshot import RestoreFailed, Snapshot, State
 
 _HOST = torch.device("cpu")
-Revive = Callable[[Index, Arena], Snapshot]
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
@@ -46,11 +43,9 @@ class RestoreLate(RestoreFailed):
 class Shadow:
     """The memory of one more state, touched beforehand, and the threads that fill it."""
 
-    def __init__(self, state: State, *, threads: int, revive: Revive | None = None) -> None:
-        """`revive` makes the snapshot of a state that is not trained on in this process."""
-        self.arena = state.new_arena()
+    def __init__(self, state: State, *, threads: int) -> None:
+        self._state, self.arena = state, state.new_arena()
         self._layout = self.arena.layout
-        self._revive = revive or _revive_in(state)
         self._model = model_hash(self._layout)
         self._on_host = self._layout.devices == [_HOST]
         self._staging = self.arena if self._on_host else host_arena(state)
@@ -75,21 +70,31 @@ class Shadow:
             index = read_index(path, descriptor, seal=seal)
             check_fits(index, self._model)
             chunks = self._chunks_of(index)
+            # Before the threads start: it takes a tenth of a millisecond alone, and ten times that beside them, for
+            # they all need the interpreter.
+            snapshot = self._revive(index)
         except BaseException:
             os.close(descriptor)
             raise
         work = self._readers.start(path, descriptor, chunks, index.sums, views_of(self._staging))
-        try:
-            snapshot = self._revive(index, self.arena)
-        finally:
-            in_time = work.wait(deadline_ns)
-        if not in_time:
+        if not work.wait(deadline_ns):
             elapsed_ms = (time.perf_counter_ns() - started) / 1e6
             raise RestoreLate(
                 f"{work.verified} of {len(chunks)} chunks of {path.name} were verified in time", elapsed_ms
             )
         if not self._on_host:
             self.arena.copy_from(self._staging)
+        return snapshot
+
+    def _revive(self, index: Index) -> Snapshot:
+        """The snapshot that the checkpoint holds; its arena is filled afterwards."""
+        try:
+            snapshot = self._state.revive(
+                self.arena, index.parts(), step=index.step, epoch=index.epoch, run_id=index.run_id
+            )
+        except RestoreFailed as error:
+            raise RestoreFailed(f"{index.path.name}: {error.message}") from error
+        snapshot.good = True  # only states that a healthy step was made from are ever committed
         return snapshot
 
     def _chunks_of(self, index: Index) -> list[Chunk]:
@@ -103,36 +108,6 @@ class Shadow:
     def close(self) -> None:
         """Ends the threads; one that is stuck ends when the disk lets it."""
         self._readers.close()
-
-
-def _revive_in(state: State) -> Revive:
-    if not isinstance(state, TrainingState):
-        raise TypeError("Parameter `revive` should be given for a state that is trained on in another process.")
-    return functools.partial(revived, state)
-
-
-def revived(state: TrainingState, index: Index, arena: Arena) -> Snapshot:
-    """The snapshot that a checkpoint holds, ready to be adopted once its tensors are in `arena`.
-
-    Raises:
-        RestoreFailed: the checkpoint and the state do not have the same parts.
-    """
-    parts = index.parts()
-    if parts.keys() != state.parts.keys():
-        differing = sorted(parts.keys() ^ state.parts.keys())
-        raise RestoreFailed(f"{index.path.name} and the live state differ in their parts: {differing}")
-    return Snapshot(
-        state,
-        arena,
-        parts,
-        index.step,
-        index.epoch,
-        index.run_id,
-        format=index.format,
-        good=True,
-        exchange=state.live.exchange_calls(arena),
-        calls=[call for name, part in state.parts.items() for call in part.calls(parts[name])],
-    )
 
 
 def host_arena(state: State) -> Arena:

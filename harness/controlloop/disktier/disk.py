@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from harness.controlloop.checkpoint import CheckpointDamaged
-from harness.controlloop.flusher import TEMPORARY, Flusher, Outcome
-from harness.controlloop.shadow import RestoreLate, Revive, Shadow, host_arena
+from harness.controlloop.disktier.checkpoint import CheckpointDamaged
+from harness.controlloop.disktier.flusher import TEMPORARY, Flusher, Outcome
+from harness.controlloop.disktier.shadow import RestoreLate, Shadow, host_arena
+from harness.controlloop.disktier.wal import Target, Wal, toolchain
 from harness.controlloop.snapshot import RestoreFailed, Snapshot, State
 from harness.controlloop.telemetry import Telemetry
-from harness.controlloop.wal import Target, Wal, toolchain
 from harness.journal.files import Files
 from harness.ranges import Range
 
@@ -41,24 +41,21 @@ class Disk:
         telemetry: Telemetry,
         *,
         files: Files | None = None,
-        revive: Revive | None = None,
     ) -> None:
         """Opens the folder, drops what was never committed, and says what was wrong with its log.
-
-        `revive` makes a snapshot of what a checkpoint holds, where the state is trained on in another process.
 
         Raises:
             LogDamaged: `strict`, and the log holds a bad record that no kill explains.
             BenchmarkFailed: another process uses the folder.
             StoreLost: the folder cannot be written.
         """
-        self._state, self._folder, self._settings, self._telemetry = state, folder, settings, telemetry
+        self._state, self.folder, self._settings, self._telemetry = state, folder, settings, telemetry
         self._files = files or Files()
         self._wal = Wal(folder / LOG_FOLDER, strict=settings.strict, files=self._files)
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._tell_of_log()
         self._drop_uncommitted()
-        self.staging, self._shadow = host_arena(state), Shadow(state, threads=settings.threads, revive=revive)
+        self.staging, self._shadow = host_arena(state), Shadow(state, threads=settings.threads)
         self._flusher = Flusher(self._wal, folder, keep=settings.keep, files=self._files, notice=self._outcomes.put)
         self._last_kept = -1
         self._reset()
@@ -87,7 +84,7 @@ class Disk:
 
     def _drop_uncommitted(self) -> None:
         committed = {target.transaction.file for target in self._wal.targets[-self._settings.keep :]}
-        for path in self._folder.iterdir():
+        for path in self.folder.iterdir():
             if path.name.endswith((".ckpt", ".ckpt" + TEMPORARY)) and path.name not in committed:
                 self._files.remove(path)
 
@@ -146,6 +143,12 @@ class Disk:
         self.settle()
         return ended
 
+    def await_target(self, deadline_ns: int) -> bool:
+        """Whether there is something to restore; where there is not yet, a good checkpoint on its way is waited for."""
+        if not self.targets:
+            self._flusher.wait(max(0.0, (deadline_ns - time.perf_counter_ns()) / 1e9))
+        return bool(self.targets)
+
     def load(self, *, deadline_ns: int) -> Snapshot:
         """The newest checkpoint that is whole, read and verified; the live state is not touched.
 
@@ -159,7 +162,7 @@ class Disk:
         for target in reversed(self.targets):
             try:
                 snapshot = self._shadow.load(
-                    self._folder / target.transaction.file, deadline_ns=deadline_ns, seal=target.seal
+                    self.folder / target.transaction.file, deadline_ns=deadline_ns, seal=target.seal
                 )
             except RestoreLate:
                 raise

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import xxhash
 
 from harness.controlloop.arena import Arena, Layout
-from harness.controlloop.codec import decode, encode
+from harness.controlloop.disktier.codec import decode, encode
 from harness.controlloop.snapshot import FORMAT, RestoreFailed, Snapshot
 from harness.journal.files import Files
 
@@ -87,7 +87,7 @@ class Index:
     sections: list[bytes]
 
     def parts(self) -> dict[str, Any]:
-        """What the parts of a training gave as their states; taken apart late, while the blocks are being read."""
+        """What the parts of a training gave as their states."""
         return {name: decode(part, self.sections) for name, part in self.encoded_parts.items()}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import xxhash
 
-from harness.controlloop.checkpoint import CheckpointDamaged, Chunk
+from harness.controlloop.disktier.checkpoint import CheckpointDamaged, Chunk
 
 
 class Work:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from harness.controlloop.wal import Transaction, Wal, toolchain
+from harness.controlloop.disktier.wal import Transaction, Wal, toolchain
 
 ONE = Transaction("step-1.ckpt", "layout", "run", 1, 0, toolchain())
 TWO = replace(ONE, file="step-2.ckpt", step=2)
