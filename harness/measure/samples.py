@@ -34,6 +34,9 @@ class Word(IntEnum):
     CANCEL = 4
     PHASE = 5
     COMPLETED = 6
+    KEPT = 7  # measured iterations that were taken over from the run that this one goes on from
+    TOLD = 8  # events that the worker has sent, so that a reader can say whether the journal holds them all
+    OUTCOME = 9  # two slots of `iteration + 1` and the running hash after it, in turn; see measure/outcome.py
 
 
 class Flag(IntFlag):
@@ -60,6 +63,7 @@ class Phase(IntEnum):
 # Plain integers: an IntEnum member costs three times as much as an index.
 _MAGIC, _LIMIT, _END, _CANCEL = int(Word.MAGIC), int(Word.LIMIT), int(Word.END), int(Word.CANCEL)
 _PHASE, _COMPLETED, _NAMES_USED = int(Word.PHASE), int(Word.COMPLETED), int(Word.NAMES_USED)
+_KEPT, _WARMUP, _MEASURE = int(Word.KEPT), int(Phase.WARMUP), int(Phase.MEASURE)
 
 
 def _reserve(descriptor: int, size: int) -> None:
@@ -117,10 +121,13 @@ class SampleFile:
         return Phase(self.words[_PHASE])
 
     def enter(self, phase: Phase) -> None:
-        """Says what the worker does from now on."""
-        self.words[_PHASE] = int(phase)
-        if phase in (Phase.WARMUP, Phase.MEASURE):
-            self.words[_COMPLETED] = 0
+        """Says what the worker does from now on; outside the warm-up, `completed` counts measured iterations."""
+        words = self.words  # the count comes first: a kill in between must not make warm-up look measured
+        if phase == _WARMUP:
+            words[_COMPLETED] = 0
+        elif phase == _MEASURE or words[_PHASE] == _WARMUP:
+            words[_COMPLETED] = words[_KEPT]
+        words[_PHASE] = int(phase)
 
     @property
     def cancelled(self) -> bool:

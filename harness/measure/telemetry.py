@@ -186,6 +186,11 @@ class TreeSampler:
         return values
 
     @property
+    def latest(self) -> Snapshot:
+        """The last sample that was taken."""
+        return self._latest
+
+    @property
     def cpu_share(self) -> float:
         """The sampler's own CPU time over wall time so far."""
         return self._cpu_ns / max(1, time.perf_counter_ns() - self._started_ns)

@@ -18,6 +18,7 @@ GRACE_S = 0.2  # between SIGTERM and SIGKILL; a cancel must be over within a sec
 _MOST_ROUNDS = 1000  # of killing what forks while it is being killed; each round ends a whole generation
 _COUNTER_SLACK = 0.01  # the kernel adds up a process's memory from counters that lag by some pages for each CPU
 _NULL = subprocess.DEVNULL
+_running: set[int] = set()  # commands of this process that were not collected yet: no orphans of another one
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Child:
             start_new_session=True,
         )
         self.pid = self._process.pid
+        _running.add(self.pid)
         self._own_peak = _largest_of_this_process()  # read now: the command took it over when it left this memory
 
     def wait(self) -> Finished:
@@ -117,6 +119,7 @@ class Child:
             code = self._process.returncode = os.waitstatus_to_exitcode(status)
         usages = [] if usage is None else [usage]
         usages += self._end_all(left)
+        _running.discard(self.pid)
         assert code is not None
         largest = max((_peak_mb(each) for each in usages), default=0.0)
         return Finished(
@@ -131,7 +134,9 @@ class Child:
     def _survivors(self) -> list[int]:
         """What the command started and did not outlast: the orphans that came to this process, and all below them."""
         if self._adopts:
-            orphans = [pid for pid in linux.child_pids(os.getpid()) if pid not in self._before and pid != self.pid]
+            known, others = self._before | _running, _running - {self.pid}
+            new = [pid for pid in linux.child_pids(os.getpid()) if pid not in known]
+            orphans = [pid for pid in new if _session_of(pid) not in others]
             return orphans + [below for orphan in orphans for below in linux.descendant_pids(orphan)]
         return [pid for pid in _session_members(self.pid) if pid != self.pid and _is_alive(pid)]
 
@@ -198,6 +203,13 @@ def _unignore_signals() -> None:
 
 
 def _ignore(number: int, frame: object) -> None:
+    return None
+
+
+def _session_of(pid: int) -> int | None:
+    """The session of a process, None where it is gone."""
+    with contextlib.suppress(OSError):
+        return os.getsid(pid)
     return None
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from harness.engine.loop import DURATION, run_phase
 from harness.errors import BenchmarkFailed, Cancelled
+from harness.measure.canary import CANARY, Canary
 from harness.measure.catalogue import Metric
 from harness.measure.samples import Phase, SampleFile, read_measured
 from harness.runner import Context
@@ -33,7 +34,7 @@ class Scripted:
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     events: list[tuple[str, Mapping[str, Any]]] = []
-    catalogue = {name: Metric(name, "1") for name in (DURATION, "work.size")}
+    catalogue = {name: Metric(name, "1") for name in (DURATION, CANARY, "work.size")}
     samples = SampleFile(tmp_path / "samples.bin", create=True, capacity=2048)
     made = Context(samples, catalogue, lambda name, attributes: events.append((name, attributes)), tmp_path)
     made.config = {"events": events}
@@ -139,3 +140,13 @@ def test_the_outcome_is_hashed_over_measured_iterations_only(context: Context) -
     run_phase(runner, context, Phase.MEASURE, 1)
     assert first is not None
     assert context.outcome != first
+
+
+def test_a_canary_is_timed_once_after_each_iteration_and_not_in_its_time(context: Context) -> None:
+    calls: list[int] = []
+    canary = Canary()
+    tally = run_phase(Scripted(lambda c: calls.append(c.iteration)), context, Phase.MEASURE, 5, canary)
+    assert (tally.done, calls) == (5, [0, 1, 2, 3, 4])
+    series = read_measured(context.samples.path).series
+    assert series[CANARY].iterations == series[DURATION].iterations
+    assert min(series[CANARY].values) > 0

@@ -326,3 +326,16 @@ def test_an_end_that_stays_open_elsewhere_does_not_hold_up_what_was_printed() ->
     assert drain.finish(timeout_s=0.01).head == b"said"
     os.close(elsewhere)
     drain._thread.join()
+
+
+def test_the_end_of_one_command_leaves_another_one_alone_and_what_that_one_has_started() -> None:
+    older = started_and_said(python("print('ready', flush=True); input()"))
+    detach = "import subprocess as s, sys; s.Popen([sys.executable, '-c', 'import time; time.sleep(3600)'])"
+    younger = started_and_said(
+        python(f"import subprocess as s, sys, time; s.run([sys.executable, '-c', {detach!r}]); "
+               "print('ready', flush=True); time.sleep(3600)")
+    )  # fmt: skip
+    assert older.wait().leftovers == 0
+    assert exists(younger.pid)
+    younger.stop()
+    assert younger.wait().leftovers == 1
