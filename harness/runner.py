@@ -1,15 +1,16 @@
 """What can be measured, and what the engine gives to it."""
 
+import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from harness.errors import BenchmarkFailed
 from harness.measure.catalogue import Metric
+from harness.measure.outcome import Outcome
 from harness.measure.samples import Flag, Phase, SampleFile
 
 Emit = Callable[[str, Mapping[str, Any]], None]
@@ -36,8 +37,9 @@ class Context:
     iteration: int = 0
     phase: Phase = Phase.SETUP
     _tags: dict[str, int] = field(default_factory=dict)
-    _outcome: Any = field(default_factory=sha256)
-    _fingerprinted: bool = False
+    past: Sequence[Path] = ()  # folders of the runs that this one goes on from, newest first
+    earlier_ms: float = 0.0  # what this iteration had taken before it was cut short; added to its duration
+    _outcome: Outcome | None = None
 
     def record(self, metric: str, value: float) -> None:
         """Adds a sample of a declared metric to this iteration.
@@ -62,6 +64,10 @@ class Context:
         self.samples.add(tag | flag << 16 | self.iteration << 32, time.perf_counter_ns(), value)
 
     def _identify(self, metric: str) -> int:
+        self._require(metric)
+        return self.samples.id_of(metric)
+
+    def _require(self, metric: str) -> None:
         if metric not in self.catalogue:
             from difflib import get_close_matches
 
@@ -71,7 +77,27 @@ class Context:
                 f"the metric {metric!r} is not declared",
                 f"{hint}Declare it under `metrics:` in the scenario's YAML, as `{metric}: {{unit: ms, better: lower}}`",
             )
-        return self.samples.id_of(metric)
+
+    def instrument_error(self, metric: str, plus_minus: float, *, basis: str) -> None:
+        """Says how far the instrument itself may have moved the values of a metric, in that metric's unit.
+
+        `basis` is how this was found, in a few words. Of several the largest holds, for the whole run. Beyond
+        `measure.error_share_limit` of the metric's median it is not measurable here: its rules are inconclusive.
+
+        Raises:
+            BenchmarkFailed: the metric is not declared, or the error is no finite number from 0 up.
+        """
+        self._require(metric)
+        if not math.isfinite(plus_minus) or plus_minus < 0:
+            raise BenchmarkFailed(f"the instrument error of {metric!r} is {plus_minus!r}, not a number from 0 up")
+        self.event("metric.instrument_error", metric=metric, plus_minus=plus_minus, basis=basis)
+
+    def describe(self, part: str, **facts: Any) -> None:
+        """Adds facts to the result's environment, under the name of a part: what was measured, with which settings.
+
+        Facts told twice replace those told before; values must be JSON.
+        """
+        self.event("environment.described", part=part, facts=facts)
 
     def event(self, name: str, /, **attributes: Any) -> None:
         """Tells the supervisor that something happened; values must be JSON."""
@@ -80,13 +106,13 @@ class Context:
     def fingerprint(self, data: bytes) -> None:
         """Adds to the hash of the outcome (losses, tokens), which two runs of one configuration must share."""
         if self.phase == Phase.MEASURE:
-            self._outcome.update(data)
-            self._fingerprinted = True
+            self._outcome = self._outcome or Outcome(self.samples)
+            self._outcome.add(data, self.iteration)
 
     @property
     def outcome(self) -> str | None:
         """The hash over all fingerprints so far, None where the runner gave none."""
-        return str(self._outcome.hexdigest()) if self._fingerprinted else None
+        return (self._outcome or Outcome(self.samples)).hex
 
     @property
     def cancelled(self) -> bool:

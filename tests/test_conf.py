@@ -10,7 +10,7 @@ import yaml
 
 from harness.config.check import check, config_schema
 from harness.config.compose import compose, compose_all
-from harness.config.crossrules import UNSUPPORTED
+from harness.config.crossrules import READ_BY_SCENARIO, UNSUPPORTED
 from harness.config.explain import describe
 from harness.config.knobs import knobs_of
 from harness.config.options import NOTHING, Option, folders, groups
@@ -45,7 +45,7 @@ def scenario_for(option: Option) -> str:
     """A scenario that takes notice of the option."""
     if option.group in ("scenario", "threshold"):
         return option.name
-    if option.group in ("model", "data"):
+    if option.group in READ_BY_SCENARIO:
         reading = re.compile(r"\$\{" + option.group + r"\b")
         return next(one.name for one in SHIPPED["scenario"].values() if reading.search(one.path.read_text()))
     return "function"

@@ -36,6 +36,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     save = verbs.add_parser("save", help="keep a run as the baseline of its scenario and device")
     save.add_argument("run", help="a run id, its beginning, or `last`")
     save.add_argument("--to", type=Path, metavar="FOLDER", help="another folder than the project's baselines/")
+    save.add_argument("--json", action="store_true", help="the document as JSON")
     save.set_defaults(act=_save)
     show = verbs.add_parser("show", help="list the baselines, or show those of one scenario")
     show.add_argument("scenario", nargs="?", help="only this scenario, with its metrics")
@@ -61,10 +62,13 @@ def _save(options: argparse.Namespace) -> int:
     if result is None:
         raise RefusedError(f"{run_id} cannot be a baseline: it has no result", "Save a run that completed")
     path, document = baseline.save(result, options.to or baseline.folder())
+    if options.json:
+        print(pretty(document).decode(), end="")
+        return 0
     replaced = f", in place of {document['replaces']}" if document["replaces"] else ""
     print(f"{run_id} is the baseline of {document['scenario']} on {document['device']}{replaced}: {path}")
     if document["canary"] is None:
-        print(f"it holds no canary ({baseline.CANARY}), so a comparison with it can only be inconclusive")
+        print(f"it holds no canary ({baseline.CANARY}), so a comparison with it can only be inconclusive; measure.canary=true records one")
     return 0
 
 

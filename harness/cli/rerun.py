@@ -3,13 +3,17 @@
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from harness import paths
 from harness.cli import arguments, run
 from harness.cli.preload import ALWAYS
-from harness.errors import ConfigError, Problem
+from harness.errors import ConfigError, Problem, RefusedError
 from harness.results.history import History
+
+if TYPE_CHECKING:
+    from harness.config.composed import Composed
 
 
 def main(words: Sequence[str]) -> int:
@@ -17,6 +21,7 @@ def main(words: Sequence[str]) -> int:
 
     Raises:
         NotFound: no run, or more than one, is meant.
+        RefusedError: the run was imported, and nothing that was imported is executed.
         ConfigError: the stored configuration is not one of this version, or a secret was taken out of it.
     """
     parser = argparse.ArgumentParser(prog="python -m harness rerun", description="Measures a stored run again.")
@@ -29,15 +34,43 @@ def main(words: Sequence[str]) -> int:
         manifest, result = history.manifest(run_id), history.result(run_id)
     finally:
         history.close()
-    config = _stored(history, run_id)
+    refuse_imported(manifest, history.runs)
+    config = stored_config(history, run_id)
     preload = [*ALWAYS, *config.get("worker", {}).get("preload", [])]
     with run.launching(preload) as (launcher, cancel):
-        composed = _composed(config, manifest, result)
-        config_dirs = arguments.parse(manifest["command"][1:]).config_dirs
-        return run.single(composed, launcher, cancel, ["harness", "rerun", run_id], run.import_path(config_dirs))
+        config_dirs = config_dirs_of(manifest)
+        composed = composed_of(config, manifest, (result or {}).get("choices", {}), [f"rerun_of={run_id}"])
+        command = ["harness", "rerun", run_id, *(f"--config-dir={folder}" for folder in config_dirs)]
+        return run.single(composed, launcher, cancel, command, run.import_path(config_dirs))
 
 
-def _stored(history: History, run_id: str) -> dict[str, Any]:
+def refuse_imported(manifest: Mapping[str, Any], runs: Path) -> None:
+    """Refuses a run whose configuration was written elsewhere.
+
+    Raises:
+        RefusedError: the run was imported.
+    """
+    run_id = manifest["run_id"]
+    if manifest["origin"] is not None:
+        raise RefusedError(
+            f"{run_id} was imported from {manifest['origin']['source']}: its configuration names code of another place",
+            f"Read {runs / run_id / 'config.yaml'}, and run what you trust with overrides of your own",
+        )
+
+
+def config_dirs_of(manifest: Mapping[str, Any]) -> list[Path]:
+    """The folders of YAML that a run was started with, whichever verb had started it."""
+    words = manifest["command"][1:]
+    again = words and words[0] in ("rerun", "resume")  # a verb and a run, then the folders
+    return arguments.parse(words[2:] if again else words).config_dirs
+
+
+def stored_config(history: History, run_id: str) -> dict[str, Any]:
+    """The configuration that a run was made with.
+
+    Raises:
+        ConfigError: it cannot be read, or a secret was taken out of it.
+    """
     import yaml
 
     from harness.config.redact import MASK
@@ -66,10 +99,13 @@ def _leaves(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield place, node
 
 
-def _composed(config: dict[str, Any], manifest: Mapping[str, Any], result: Mapping[str, Any] | None) -> Any:
+def composed_of(
+    config: Mapping[str, Any], manifest: Mapping[str, Any], choices: Mapping[str, Any], tags: Sequence[str] = ()
+) -> "Composed":
+    """A stored configuration as if it had just been composed, with further tags."""
     from harness.config.composed import Composed
 
-    choices = {"scenario": manifest["scenario"], "model": manifest["model"], **(result or {}).get("choices", {})}
     again = json.loads(json.dumps(config))
-    again["tags"] = [*again.get("tags", []), f"rerun_of={manifest['run_id']}"]
-    return Composed(again, choices, {}, list(manifest["overrides"]), "RUN")
+    again["tags"] = [*again.get("tags", []), *tags]
+    chosen = {"scenario": manifest["scenario"], "model": manifest["model"], **choices}
+    return Composed(again, chosen, {}, list(manifest["overrides"]), "RUN")

@@ -22,16 +22,9 @@ def main(argv: Sequence[str]) -> int:
     history = History(paths.outputs())
     try:
         tell_recovered(history.recover())
-        found = history.index.find(
-            last=options.last,
-            since=options.since,
-            until=options.until,
-            status=options.status,
-            scenario=options.scenario,
-            device=options.device,
-            model=options.model,
-            tag=options.tag,
-        )
+        if options.rebuild:
+            print(f"the index was read anew from {history.index.rebuild()} manifests", file=sys.stderr)
+        found = matching(history, options)
     finally:
         history.close()
     found.reverse()
@@ -42,6 +35,22 @@ def main(argv: Sequence[str]) -> int:
     else:
         print(f"no run matches in {history.runs}")
     return 0
+
+
+def matching(history: History, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rows of the index that pass the filters of `add_filters`, newest first."""
+    return history.index.find(
+        last=options.last,
+        since=options.since,
+        until=options.until,
+        status=options.status,
+        scenario=options.scenario,
+        device=options.device,
+        model=options.model,
+        host=options.host,
+        tag=options.tag,
+        pinned="1" if options.pinned else None,
+    )
 
 
 def tell_recovered(manifests: Sequence[dict[str, Any]]) -> None:
@@ -60,18 +69,27 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         description="Lists stored runs, newest last. Times are UTC, as typed and as shown.",
         epilog="A time is an age (90m, 3h, 2d), a date (2026-11-22) or a date and time with or without a zone.",
     )
-    parser.add_argument("--last", type=_count, default=20, metavar="N", help="at most N runs (default 20)")
+    add_filters(parser, 20)
+    parser.add_argument("--rebuild", action="store_true", help="read the index anew from all manifests first")
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    return parser.parse_args(argv)
+
+
+def add_filters(parser: argparse.ArgumentParser, last: int | None) -> None:
+    """The options by which runs are chosen, of every verb that works on several."""
+    told = f"at most N runs (default {last or 'all'})"
+    parser.add_argument("--last", type=_count, default=last, metavar="N", help=told)
     parser.add_argument("--status", action="append", choices=_STATUSES, help="only runs that ended so; may be repeated")
     parser.add_argument("--scenario", action="append", metavar="S", help="only this scenario; may be repeated")
     parser.add_argument("--device", metavar="D", help="only this device")
     parser.add_argument("--model", metavar="M", help="only this model")
+    parser.add_argument("--host", metavar="H", help="only runs of this host")
     parser.add_argument("--tag", metavar="T", help="only runs with this tag")
+    parser.add_argument("--pinned", action="store_true", help="only pinned runs")
     parser.add_argument("--from", dest="since", type=_since, metavar="TIME", help="only runs created then or later")
     parser.add_argument(
         "--to", dest="until", type=_until, metavar="TIME", help="only runs created before; a date counts whole"
     )
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
-    return parser.parse_args(argv)
 
 
 def _count(text: str) -> int:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from harness.cli.arguments import Arguments, parse
 from harness.cli.preload import ALWAYS, guess
@@ -16,7 +16,9 @@ from harness.errors import Cancelled, ConfigError, HarnessError, Problem
 from harness.process.launcher import Launcher
 
 if TYPE_CHECKING:  # composing costs 0.2 s of import, which the zygote spends importing what it needs
+    from harness.cli.suite import Jobs
     from harness.config.composed import Composed
+    from harness.engine.resume import Past
     from harness.engine.run import Ended, Engine
 
 SIGNATURES_S = 60.0  # for a user's module to be imported and its signatures read
@@ -38,8 +40,12 @@ def main(words: Sequence[str]) -> int:
     return measure(arguments, ["harness", *words])
 
 
-def measure(arguments: Arguments, command: Sequence[str]) -> int:
-    """Composes, checks and runs one job or all jobs of a sweep."""
+def measure(arguments: Arguments, command: Sequence[str], earlier: "Jobs | None" = None) -> int:
+    """Composes, checks and runs one job or all jobs of a sweep, which may be gone on with from an `earlier` attempt.
+
+    Raises:
+        HarnessError: the run or the sweep was refused, or could not be kept.
+    """
     with launching(guess(arguments.overrides, arguments.config_dirs)) as (launcher, cancel):
         from harness.config.compose import compose_all
 
@@ -49,7 +55,12 @@ def measure(arguments: Arguments, command: Sequence[str]) -> int:
         if whole.mode == "RUN":
             return single(whole, launcher, cancel, command, path)
         _check([whole, *jobs], launcher, cancel, path)
-        return _sweep(_engine(launcher, cancel, command, path), whole, arguments)
+        from harness.cli.suite import begin, matching
+        from harness.paths import outputs
+
+        engine = _engine(launcher, cancel, command, path)
+        noted = matching(jobs, earlier) if earlier else begin(outputs(), whole, jobs, arguments, command)
+        return _sweep(engine, whole, arguments, noted)
 
 
 @contextlib.contextmanager
@@ -70,14 +81,17 @@ def import_path(config_dirs: Sequence[Path]) -> list[str]:
 
 
 def single(
-    composed: "Composed", launcher: Launcher, cancel: CancelRequest, command: Sequence[str], path: Sequence[str]
+    composed: "Composed",
+    launcher: Launcher,
+    cancel: CancelRequest,
+    command: Sequence[str],
+    path: Sequence[str],
+    past: "Past | None" = None,
 ) -> int:
-    """Checks, runs and reports one job, and gives its exit code."""
-    from harness.config.spec import RunSpec
+    """Checks, runs and reports one job, which may go on from a `past` run, and gives its exit code."""
     from harness.report.console import print_run
 
-    _check([composed], launcher, cancel, path)
-    ended = _engine(launcher, cancel, command, path).run(RunSpec.from_composed(composed))
+    ended = conduct(composed, launcher, cancel, command, path, past)
     if ended.result is not None and ended.folder is not None:
         print_run(ended.result, ended.folder)
     if ended.exit_code == 2:
@@ -85,17 +99,44 @@ def single(
     return ended.exit_code
 
 
-def _engine(launcher: Launcher, cancel: CancelRequest, command: Sequence[str], path: Sequence[str]) -> "Engine":
+def conduct(
+    composed: "Composed",
+    launcher: Launcher,
+    cancel: CancelRequest,
+    command: Sequence[str],
+    path: Sequence[str],
+    past: "Past | None" = None,
+    lines: TextIO | None = None,
+) -> "Ended":
+    """Checks and runs one job; progress is told on `lines`, by default the standard error.
+
+    Raises:
+        HarnessError: the run was refused, or could not be kept.
+    """
+    from harness.config.spec import RunSpec
+
+    _check([composed], launcher, cancel, path)
+    return _engine(launcher, cancel, command, path, lines).run(RunSpec.from_composed(composed), past)
+
+
+def _engine(
+    launcher: Launcher,
+    cancel: CancelRequest,
+    command: Sequence[str],
+    path: Sequence[str],
+    out: TextIO | None = None,
+) -> "Engine":
     from harness.cli.results import tell_recovered
     from harness.engine.run import Engine
     from harness.paths import outputs
     from harness.report.markdown import run_report
     from harness.results.store import Store
-    from harness.track.progress import StepLines
+    from harness.track.lines import StepLines
 
     store = Store(outputs())
     tell_recovered(store.recover())
-    return Engine(launcher, store, cancel, run_report, command, path, [StepLines(sys.stderr)])
+    lines = StepLines(out or sys.stderr)
+    return Engine(launcher, store, cancel, run_report, command, path, [lines], lines)
 
 
 def _check(composed: Sequence["Composed"], launcher: Launcher, cancel: CancelRequest, path: Sequence[str]) -> None:
@@ -144,6 +185,7 @@ class _Sweep:
     engine: "Engine"
     config_dirs: Sequence[Path]
     deadline: float | None
+    jobs: "Jobs"
     ended: list["Ended"] = field(default_factory=list)
 
     def job(self, config: Any) -> None:
@@ -152,20 +194,27 @@ class _Sweep:
         from harness.config.spec import RunSpec
 
         spec = RunSpec.from_composed(adopt(config, self.config_dirs))
-        self.ended.append(self._outcome(spec))
-        ended = self.ended[-1]
+        ended = self._outcome(spec)
+        self.ended.append(ended)
+        self.jobs.ended(ended)
         said = (ended.result or {}).get("verdict", {}).get("level") or ended.message
         print(f"[{len(self.ended)}] {ended.scenario}: {ended.status}: {said}", file=sys.stderr)
 
     def _outcome(self, spec: Any) -> "Ended":
         from harness.engine.run import Ended
 
+        try:
+            earlier = self.jobs.earlier(spec)
+        except HarnessError as error:
+            return Ended(spec.scenario, "failed", error.exit_code, spec.overrides, message=error.message)
+        if isinstance(earlier, Ended):
+            return earlier
         if self.engine.cancel.asked:
             return Ended(spec.scenario, "cancelled", 130, spec.overrides, message="cancelled before it ran")
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return Ended(spec.scenario, "skipped", 3, spec.overrides, message="the time of the suite was over")
         try:
-            return self.engine.run(spec)
+            return self.engine.run(spec, earlier)
         except HarnessError as error:
             return Ended(spec.scenario, "failed", error.exit_code, spec.overrides, message=error.message)
         except Cancelled:
@@ -191,7 +240,7 @@ def _remove_traces() -> None:
         folder.rmdir()
 
 
-def _sweep(engine: "Engine", whole: "Composed", arguments: Arguments) -> int:
+def _sweep(engine: "Engine", whole: "Composed", arguments: Arguments, jobs: "Jobs") -> int:
     """Hands the jobs to Hydra's launcher; the exit code is computed after it returns."""
     global _running
     import hydra
@@ -203,7 +252,8 @@ def _sweep(engine: "Engine", whole: "Composed", arguments: Arguments) -> int:
 
     limit_s = whole.config.get("suite_timeout_s")
     deadline = None if limit_s is None else time.monotonic() + float(limit_s)
-    _running = _Sweep(engine, arguments.config_dirs, deadline)
+    engine.listeners = [*engine.listeners, jobs]
+    _running = _Sweep(engine, arguments.config_dirs, deadline, jobs)
     given = sys.argv
     sys.argv = ["harness", *rewrite([*arguments.overrides, "hydra.mode=MULTIRUN"], arguments.config_dirs)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # an error of Hydra is ours to report, not its to print and exit
@@ -213,6 +263,7 @@ def _sweep(engine: "Engine", whole: "Composed", arguments: Arguments) -> int:
         sys.argv = given
         sweep, _running = _running, None
         _remove_traces()
-    name = whole.config.get("suite") or whole.config.get("experiment") or "sweep"
-    print_ended(sweep.ended, str(name))
-    return suite_exit_code([ended.exit_code for ended in sweep.ended])
+    code = suite_exit_code([ended.exit_code for ended in sweep.ended])
+    jobs.end(code)
+    print_ended(sweep.ended, str(jobs.record.document["name"]))
+    return code

@@ -56,8 +56,20 @@ def _origin(manifest: Mapping[str, Any]) -> str:
         ["created", f"{said(manifest['created_at'])} UTC"],
         ["by", f"{manifest['user'] or 'unknown'} on {manifest['host']}"],
         ["command", " ".join(manifest["command"])],
+        *_annotations(manifest),
     ]
     return "\n".join(f"{name:<9}{value}" for name, value in facts)
+
+
+def _annotations(manifest: Mapping[str, Any]) -> list[list[str]]:
+    """What people added to the run, and where it was imported from."""
+    found = [["tags", " ".join(manifest["tags"])]] if manifest["tags"] else []
+    found += [["pinned", "kept by prune"]] if manifest["pinned"] else []
+    origin = manifest["origin"]
+    if origin is not None:
+        found.append(["from", f"{origin['kind']} {origin['source']}, imported {said(origin['imported_at'])} UTC"])
+    notes = [f"{said(note['time'])} UTC, {note['user'] or 'unknown'}: {note['text']}" for note in manifest["notes"]]
+    return [*found, *(["note", note] for note in notes)]
 
 
 def _report(folder: Path, manifest: Mapping[str, Any], result: Mapping[str, Any] | None) -> str:
@@ -70,9 +82,21 @@ def _report(folder: Path, manifest: Mapping[str, Any], result: Mapping[str, Any]
         return run_report(result)
     reason = manifest["reason"]
     why = "" if reason is None else f" {reason['kind']}: {reason['message']}."
-    return (
+    head = (
         f"No result: the run is {manifest['status']}.{why} Iterations measured: {manifest['completed_iterations']}.\n"
     )
+    return f"{head}\n{_partial(folder)}\n"
+
+
+def _partial(folder: Path) -> str:
+    """What a run without a result told while it lasted: its steps, its last sensors, its troubles."""
+    import time
+
+    from harness.report.status import status_text
+    from harness.track.live import Watched
+
+    now = time.time()
+    return status_text(Watched(folder).look(now), now)
 
 
 def _against_baseline(result: Mapping[str, Any]) -> str:

@@ -7,12 +7,28 @@ from collections.abc import Sequence
 # verb: (module, what it does). The order is that of the help text.
 VERBS = {
     "run": ("harness.cli.run", "measure, judge and store: scenario=NAME [key=value …]; -m sweeps over a,b,c"),
+    "ab": ("harness.cli.ab", 'measures two things in turn and decides: ab scenario=NAME B="key=value …"'),
     "list": ("harness.cli.list", "what can be run: scenarios, suites and the options of every group"),
     "describe": ("harness.cli.describe", "the knobs of one scenario: describe scenario=NAME"),
     "results": ("harness.cli.results", "the runs so far, newest last; filters by status, scenario, date, tag"),
+    "status": ("harness.cli.status", "how far a run is and when it will end: status [RUN_ID]"),
+    "watch": ("harness.cli.watch", "follows a running run from another terminal"),
     "show": ("harness.cli.show", "one run in full: show RUN_ID, or show last"),
+    "compare": ("harness.cli.compare", "stored runs against one another: compare BASE CANDIDATE …"),
+    "summary": ("harness.cli.summary", "what was measured, counted by scenario, status and verdict"),
+    "trend": ("harness.cli.trend", "one metric over the runs of a scenario: trend SCENARIO [METRIC]"),
+    "tag": ("harness.cli.tag", "words to find runs by: tag RUN_ID --add nightly"),
+    "pin": ("harness.cli.pin", "keeps runs from being pruned"),
+    "note": ("harness.cli.note", "what a reader should know of a run: note RUN_ID TEXT"),
+    "export": ("harness.cli.export", "stored runs as a bundle, CSV or Markdown"),
+    "tensorboard": ("harness.cli.tensorboard", "runs as TensorBoard shows them: tensorboard RUN_ID [--follow]"),
+    "import": ("harness.cli.import_", "runs of a bundle, of another host's store, or of another tool"),
+    "prune": ("harness.cli.prune", "takes old runs away, never baselines, pinned or running ones"),
     "verify": ("harness.cli.verify", "checks stored runs against their digests and schemas"),
+    "resume": ("harness.cli.resume", "goes on with a run or a suite that was cut short: resume RUN_ID"),
     "rerun": ("harness.cli.rerun", "runs a stored run's configuration again: rerun RUN_ID"),
+    "perf-tests": ("harness.cli.perf_tests", "a few scenarios against their baselines, in minutes"),
+    "selftest": ("harness.cli.selftest", "what no change looks like on this host: selftest noise [scenario=NAME]"),
     "baseline": ("harness.cli.baseline", "keeps a run as the baseline of its scenario and device, or shows it"),
 }
 ABOUT = "A performance harness for training control loops and local LLMs, whose numbers state their own error."

@@ -1,6 +1,7 @@
 """`verify`: whether stored runs still are what was stored."""
 
 import argparse
+import json
 from collections.abc import Sequence
 
 from harness import paths
@@ -20,6 +21,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("runs", nargs="*", metavar="RUN", help="a run id, its beginning, or `last` (the default)")
     parser.add_argument("--all", action="store_true", help="every stored run")
+    parser.add_argument("--json", action="store_true", help="the problems of each run as JSON")
     options = parser.parse_args(argv)
     if options.all and options.runs:
         parser.error("name runs, or use --all, not both")
@@ -33,12 +35,16 @@ def main(argv: Sequence[str]) -> int:
     from harness.journal.lines import read_journal
     from harness.results.verify import problems_of
 
-    broken = 0
+    found = {}
     for run_id in run_ids:
-        problems = problems_of(history.runs / run_id, read_journal)
-        broken += bool(problems)
-        print(f"{run_id}: {'does not hold' if problems else 'holds'}")
-        for problem in problems:
-            print(f"  {problem}")
-    print(f"{len(run_ids) - broken} of {len(run_ids)} runs hold")
+        problems = found[run_id] = problems_of(history.runs / run_id, read_journal)
+        if not options.json:
+            print(f"{run_id}: {'does not hold' if problems else 'holds'}")
+            for problem in problems:
+                print(f"  {problem}")
+    broken = sum(bool(problems) for problems in found.values())
+    if options.json:
+        print(json.dumps({"schema": "harness.verify/1", "runs": found, "broken": broken}, indent=2))
+    else:
+        print(f"{len(run_ids) - broken} of {len(run_ids)} runs hold")
     return int(broken > 0)

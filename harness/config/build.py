@@ -49,6 +49,23 @@ def build(node: Mapping[str, Any]) -> Any:
     raise ConfigError([Problem("scenario._target_", message, hint)])
 
 
+def partial_of(node: Mapping[str, Any], place: str) -> functools.partial[Any]:
+    """The function or class that a node names with the node's parameters, not called yet; `place` is for messages.
+
+    Raises:
+        ConfigError: it cannot be imported, or a node inside it cannot be built.
+    """
+    dotted = node.get("_target_")
+    if not isinstance(dotted, str):
+        raise ConfigError([Problem(f"{place}._target_", "must be given", "name a function")])
+    try:
+        made: functools.partial[Any] = _instantiate({"_convert_": "all", **_literal(dict(node))}, dotted)
+    except ConfigError as error:
+        placed = [one._replace(place=place + one.place.removeprefix("scenario")) for one in error.problems]
+        raise ConfigError(placed) from error
+    return made
+
+
 def _literal(value: Any) -> Any:
     """The same with every `${` escaped: what is resolved already, as a variable of a shell, must stay as it is.
 

@@ -12,8 +12,9 @@ from harness.errors import Problem
 from harness.gates.comparison import parse
 
 UNSUPPORTED = {"mps": "Apple's GPU", "xpu": "Intel's GPU"}
-READ_BY_SCENARIO = ("model", "data")  # options that do nothing unless the scenario names them as `${model}`
-VARYING = ("scenario", "model", "data", "device")  # parts whose keys differ from option to option
+# Options that do nothing unless the scenario names them as `${model}`, …
+READ_BY_SCENARIO = ("model", "data", "llm", "prompts", "load")
+VARYING = ("scenario", "device", *READ_BY_SCENARIO)  # parts whose keys differ from option to option
 NOWHERE = "names nothing in the configuration"
 _PACKAGE = re.compile(r"\s*#\s*@package\b")
 

@@ -13,7 +13,7 @@ from harness.errors import Problem
 from harness.paths import data
 
 ENVIRONMENT = "HARNESS_CONFIG_DIR"
-NOT_GROUPS = frozenset({"metrics"})  # the catalogue lies in conf/ too, and is read by path instead of being chosen
+NOT_GROUPS = frozenset({"metrics", "recommend"})  # these lie in conf/ too, and are read by path instead of being chosen
 _DEFAULT = re.compile(r"^  - (?:optional )?(\w+): ([\w${}]+)", re.MULTILINE)
 _COMMAND = re.compile(r":?\s+python -m harness.*")  # a listing's heading says it already
 NOTHING = "none"  # `scenario: none` is Hydra's way to say that no scenario was chosen

@@ -55,6 +55,8 @@ def schema_of(target: Callable[..., Any]) -> Schema:
     required: list[str] = []
     positional: list[str] = []
     for name, one in signature.parameters.items():
+        if getattr(hints.get(name), "given_by_harness", False):  # no business of the YAML
+            continue
         if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD):
             positional.append(name)
         if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY):

@@ -4,7 +4,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-_IMPORT = re.compile(r"^(?:from|import) (harness\.(?:scenarios|controlloop)[\w.]*)(?: import ([\w, ]+))?", re.MULTILINE)
+_IMPORT = re.compile(
+    r"^(?:from|import) (harness\.(?:scenarios|controlloop|llm)[\w.]*)(?: import ([\w, ]+))?", re.MULTILINE
+)
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 

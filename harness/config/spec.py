@@ -12,11 +12,14 @@ from harness.results.canonical import digest
 
 @dataclass(frozen=True)
 class Measure:
-    """How often the work is done, and how long the whole run may take."""
+    """How often the work is done, how long the whole run may take, and how exact it must be."""
 
     warmup: int
     iterations: int
     timeout_s: float
+    # Configurations stored before these keys existed do not have them.
+    error_share_limit: float = 0.05  # of a metric's median; beyond, the instrument's own error forbids a judgement
+    canary: bool = False  # a reference workload is timed after each iteration
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Telemetry:
 
     level: Literal["full", "light", "disabled"]
     interval_s: float
+    progress_s: float  # between two events that say how far the run is
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class RunSpec:
             scenario=_scenario_name(composed),
             target=config["scenario"]["_target_"],
             device=config["device"]["kind"],
-            model=composed.choices.get("model"),
+            model=composed.choices.get("model") or composed.choices.get("llm"),
             measure=Measure(**config["measure"]),
             worker=WorkerStart(config["worker"]["start"], tuple(config["worker"]["preload"])),
             limits=Limits(**config["limits"]),

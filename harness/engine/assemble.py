@@ -8,6 +8,7 @@ from typing import Any
 from harness.config.spec import RunSpec
 from harness.engine.events import EventStream
 from harness.engine.loop import DURATION
+from harness.engine.told import Told
 from harness.errors import StoreLost
 from harness.gates.thresholds import load_rules
 from harness.gates.verdict import exit_code, judge
@@ -15,6 +16,8 @@ from harness.measure.catalogue import load_catalogue
 from harness.measure.samples import Measured, read_measured
 from harness.results.document import build_result, conclude
 from harness.results.schema import validate
+from harness.track.recommend import expectation, recommend
+from harness.track.recommend import load_rules as recommendation_rules
 
 
 def assemble(
@@ -22,6 +25,7 @@ def assemble(
     spec: RunSpec,
     samples: Path,
     stream: EventStream,
+    told: Told,
     telemetry: Mapping[str, Any],
     environment: Mapping[str, Any],
     redact: Callable[[Any], Any],
@@ -40,14 +44,17 @@ def assemble(
         series=measured.series,
         catalogue=load_catalogue(spec.config["metrics"]),
         events=stream.counts,
+        instrument=told.instrument,
+        error_share_limit=spec.measure.error_share_limit,
         errors=redact(_errors(measured, outcome)),
         telemetry=telemetry,
-        environment={**environment, "torch": torch} if torch else environment,
+        environment={**told.facts, **environment, **({"torch": torch} if torch else {})},
         process=facts["process"],
         samples_digest=sha256(samples.read_bytes()).hexdigest(),
         outcome=outcome.get("outcome_digest"),
         warnings=_warnings(facts),
     )
+    document |= recommend(document, recommendation_rules(), expectation(document))
     verdict = judge(document, load_rules(spec.config.get("threshold")), strict=spec.strict)
     code = exit_code(document["status"], verdict["level"], strict=spec.strict)
     document = conclude(document, verdict, code)

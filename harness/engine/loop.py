@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import BenchmarkFailed, StoreLost
+from harness.measure.canary import CANARY, Canary
 from harness.measure.samples import Flag, Phase, Word
 from harness.runner import Context, Runner
 
@@ -27,8 +28,10 @@ class Tally:
     errors: list[dict[str, Any]] = field(default_factory=list)
 
 
-def run_phase(runner: Runner, context: Context, phase: Phase, count: int) -> Tally:
+def run_phase(runner: Runner, context: Context, phase: Phase, count: int, canary: Canary | None = None) -> Tally:
     """Runs `count` iterations and records how long each took; a raising iteration is recorded and the next one runs.
+
+    The canary is timed after each iteration, outside of its time.
 
     Raises:
         StoreLost: the samples cannot be kept.
@@ -40,9 +43,11 @@ def run_phase(runner: Runner, context: Context, phase: Phase, count: int) -> Tal
     tag = context.samples.id_of(DURATION)
     if phase != Phase.MEASURE:
         tag |= Flag.WARMUP << 16
-    done = 0
+    done = context.samples.completed  # what is kept from the run that this one goes on from is not repeated
     while done < count:
-        done = iterate_until_error(runner, context, tag, done, count, tally)
+        done = iterate_until_error(runner, context, tag, done, count if canary is None else done + 1, tally)
+        if canary is not None and not context.cancelled:
+            context.record(CANARY, canary.duration_ms())
         if context.cancelled:
             break
     tally.done = done
@@ -71,7 +76,7 @@ def iterate_until_error(runner: Runner, context: Context, tag: int, first: int, 
             doubles[at + 2] = (ended - started) / 1e6
             samples.cursor = words[_END] = at + 3
             if extra is not None:
-                _record_extra(context, extra)
+                _record_extra(context, extra, at)
             words[_COMPLETED] = index + 1
     except StoreLost:
         raise
@@ -81,7 +86,10 @@ def iterate_until_error(runner: Runner, context: Context, tag: int, first: int, 
     return count
 
 
-def _record_extra(context: Context, extra: Mapping[str, float]) -> None:
+def _record_extra(context: Context, extra: Mapping[str, float], at: int) -> None:
+    if context.earlier_ms:
+        context.samples.doubles[at + 2] += context.earlier_ms
+        context.earlier_ms = 0.0
     if not isinstance(extra, Mapping):
         raise BenchmarkFailed(
             f"iterate returned {type(extra).__name__}, not a mapping of metrics or None",

@@ -18,8 +18,10 @@ from harness.engine.events import EventStream, Listener, now
 from harness.engine.lock import host_lock
 from harness.engine.output import OutputLog
 from harness.engine.questions import ENTRY
+from harness.engine.resume import CAPTURED, Past, facts_of
 from harness.engine.signals import CancelRequest
 from harness.engine.supervisor import Supervisor, WorkerReport
+from harness.engine.told import Told
 from harness.errors import HarnessError, StorageRefused, StoreLost
 from harness.journal.lines import Journal
 from harness.measure import environment
@@ -29,6 +31,10 @@ from harness.process import memory
 from harness.process.children import output_of
 from harness.process.launcher import Launcher, Worker
 from harness.results.store import OpenRun, Store
+from harness.results.work import work_digest
+from harness.track.learned import learn_from
+from harness.track.progress import EXPECTED, Tracker
+from harness.track.reporter import Reporter, View
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,12 @@ class Engine:
     command: Sequence[str] = ()
     path: Sequence[str] = ()
     listeners: Sequence[Listener] = field(default_factory=list)
+    view: View | None = None  # whoever is shown how far a run is
 
-    def run(self, spec: RunSpec) -> Ended:
+    def run(self, spec: RunSpec, past: Past | None = None) -> Ended:
         """Measures, judges and stores; an outcome of the measured work is a value, never an exception.
+
+        With a `past` it goes on from that run, whose whole iterations are not measured again.
 
         Raises:
             RefusedError: nothing was measured, and why.
@@ -67,10 +76,12 @@ class Engine:
         """
         resolved = device.resolve(spec.device)
         memory.oom_kills_at_start()
+        if past is not None:
+            past = past.checked(facts_of(environment.capture(resolved, run=output_of)))
         with self._locked(spec) as name_holder:
             worker = self._worker(spec)
             try:
-                return _Run(self, spec, resolved, worker, name_holder).conduct()
+                return _Run(self, spec, resolved, worker, name_holder, past).conduct()
             finally:
                 worker.kill()
                 worker.close()
@@ -98,10 +109,19 @@ class _Run:
     """The state of one run while it lasts."""
 
     def __init__(
-        self, engine: Engine, spec: RunSpec, device: str, worker: Worker, name_holder: Callable[[str], None]
+        self,
+        engine: Engine,
+        spec: RunSpec,
+        device: str,
+        worker: Worker,
+        name_holder: Callable[[str], None],
+        past: Past | None,
     ) -> None:
         self.engine, self.spec, self.device, self.worker = engine, spec, device, worker
+        self.past = past
         self.redact = partial(redact, secrets=spec.secrets)
+        self.told = Told()
+        self.tracker = Tracker(lambda _: time.monotonic())
         self.trace_id = uuid.uuid4().hex
         self.started_at, self._started = now(), time.monotonic()
         self.open: OpenRun = engine.store.create_run(
@@ -111,9 +131,11 @@ class _Run:
             trace_id=self.trace_id,
             config_yaml=self._config_yaml(),
             config_digest=spec.digest,
+            work_digest=work_digest(spec.stored_config),
             command=self.redact(list(engine.command)),
             overrides=self.redact(list(spec.overrides)),
             tags=self.redact(list(spec.tags)),
+            resumed_from=past.run_id if past else None,
         )
         name_holder(self.open.run_id)
 
@@ -139,6 +161,7 @@ class _Run:
                 f"the run folder {self.folder} cannot be written: {error.strerror}",
                 "free disk space, or set HARNESS_OUTPUTS to another folder",
             ) from error
+        stream.listen(self.told)
         for listener in self.engine.listeners:
             stream.listen(listener)
         try:
@@ -155,6 +178,12 @@ class _Run:
 
     def _measure(self, samples: SampleFile, stream: EventStream, output: OutputLog) -> Ended:
         spec = self.spec
+        sampler = TreeSampler(self.worker.pid, spec.telemetry.level)
+        reporter = Reporter(
+            self.tracker, stream.emit, samples, lambda: sampler.latest.values, spec.telemetry.progress_s
+        )
+        reporter.view = self.engine.view
+        stream.listen(reporter)
         stream.emit(
             "run.started",
             run_id=self.open.run_id,
@@ -162,9 +191,13 @@ class _Run:
             device=self.device,
             warmup=spec.measure.warmup,
             iterations=spec.measure.iterations,
+            choices=dict(spec.choices),
         )
-        sampler = TreeSampler(self.worker.pid, spec.telemetry.level)
+        if self.past is not None:
+            self.past.take_over(samples, stream.emit)
+        self._expect(stream)
         captured = environment.capture(self.device, run=output_of)
+        stream.emit(CAPTURED, "debug", **facts_of(captured))
         supervisor = Supervisor(self.worker, self.engine.launcher, self.engine.cancel, stream, output.write)
         report = supervisor.run(
             self._request(),
@@ -173,6 +206,7 @@ class _Run:
             memory_limit_mb=spec.limits.memory_mb,
             sampler=None if spec.telemetry.level == "disabled" else sampler,
             interval_s=spec.telemetry.interval_s,
+            tick=reporter.tick,
         )
         telemetry = sampler.summary()
         sampler.close()
@@ -180,16 +214,27 @@ class _Run:
             return self._refused(report, stream)
         stream.emit("phase.started", "debug", phase="report")
         trim(self.folder / "samples.bin")
-        document = assemble(
-            self.facts(report, stream), spec, self.folder / "samples.bin", stream, telemetry, captured, self.redact
-        )
+        path = self.folder / "samples.bin"
+        document = assemble(self.facts(report, stream), spec, path, stream, self.told, telemetry, captured, self.redact)
         return self._finish(document, report, stream)
+
+    def _expect(self, stream: EventStream) -> None:
+        """Says what past runs of the same work took, for this run's estimates and for readers in other terminals."""
+        learned = learn_from(
+            self.engine.store.index,
+            self.engine.store.runs,
+            scenario=self.spec.scenario,
+            device=self.device,
+            work=work_digest(self.spec.stored_config),
+            host=self.open.manifest["host"],
+        )
+        stream.emit(EXPECTED, "debug", **learned.told())
 
     def _finish(self, document: dict[str, Any], report: WorkerReport, stream: EventStream) -> Ended:
         level = "info" if document["status"] == "completed" else "error"
         stream.emit("run.finished", level, status=document["status"], verdict=document["verdict"]["level"])
         stream.sync()
-        self.engine.store.finish(document, report=self.engine.render(document))
+        self.engine.store.finish(document, report=self.engine.render(document), progress=self.tracker.record())
         code = 130 if self.engine.cancel.asked else document["exit_code"]
         return Ended(
             self.spec.scenario,
@@ -210,6 +255,8 @@ class _Run:
             "folder": str(self.folder),
             "samples": str(self.folder / "samples.bin"),
             "remaining_s": self.spec.measure.timeout_s,
+            "past": [str(folder) for folder in self.past.folders] if self.past else [],
+            "kept_errors": list(self.past.errors) if self.past else [],
         }
 
     def facts(self, report: WorkerReport, stream: EventStream) -> dict[str, Any]:
@@ -241,7 +288,8 @@ class _Run:
                 "rusage": dict(ended.usage) if ended else {},
                 "leftover_processes": len(ended.leftovers) if ended else 0,
             },
-            "outcome": report.outcome,
+            "outcome": self.past.completed(report.outcome) if self.past else report.outcome,
+            "resumed": self.past.told() if self.past else None,
         }
 
     def _refused(self, report: WorkerReport, stream: EventStream) -> Ended:
@@ -253,4 +301,6 @@ class _Run:
 
     def _close(self, status: str, exit_code: int, kind: str, message: str) -> None:
         reason = {"kind": kind, "message": self.redact(message)}
-        self.engine.store.close_run(self.open.run_id, status, exit_code=exit_code, reason=reason)
+        self.engine.store.close_run(
+            self.open.run_id, status, exit_code=exit_code, reason=reason, progress=self.tracker.record()
+        )

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import selectors
 import socket
 import time
@@ -22,6 +23,8 @@ TERM_S, KILL_S = 0.1, 0.5  # after a cancel: the flag at once, then SIGTERM, SIG
 LEVELS = ("debug", "info", "warning", "error", "critical")
 LINGER_S = 1.0  # between a worker's last word and its exit
 MEMORY_POLL_S = 0.05
+SYNC_S = 0.5  # what a power cut may take is this and the sync itself; at 1 s it was more than a second now and then
+TICK_S = 1.0  # between two looks at the progress
 
 
 class Sampler(Protocol):
@@ -95,8 +98,9 @@ class Supervisor:
         memory_limit_mb: float | None = None,
         sampler: Sampler | None = None,
         interval_s: float = 1.0,
+        tick: Callable[[], None] | None = None,
     ) -> WorkerReport:
-        """Sends the run request and watches until the worker and everything below it has ended.
+        """Sends the run request and watches until the worker and everything below it has ended; `tick` every second.
 
         Raises:
             StoreLost: an event could not be written; the worker is killed first.
@@ -104,9 +108,11 @@ class Supervisor:
         self._samples, self._sampler = samples, sampler
         now = time.monotonic()
         self._timers = [Timer(now + timeout_s, lambda: self._end("timeout", _late(timeout_s)))]
-        self._timers.append(Timer(now + 1.0, self._stream.sync, 1.0))
+        self._timers.append(Timer(now + SYNC_S, self._sync, SYNC_S))
         if sampler is not None:
             self._timers.append(Timer(now, lambda: void(sampler.sample()), interval_s))
+        if tick is not None:
+            self._timers.append(Timer(now + TICK_S, tick, TICK_S))
         if memory_limit_mb is not None:
             self._timers.append(Timer(now, lambda: self._check_memory(memory_limit_mb), MEMORY_POLL_S))
         if self._cancel.asked:
@@ -120,6 +126,13 @@ class Supervisor:
             raise
         self._drain()
         return self._conclude()
+
+    def _sync(self) -> None:
+        """Brings events and samples to the disk; the samples' pages belong to a file that the worker has mapped."""
+        self._stream.sync()
+        if self._samples is not None:
+            with contextlib.suppress(OSError), self._samples.path.open("rb") as file:
+                getattr(os, "fdatasync", os.fsync)(file.fileno())
 
     def _turn(self, longest_s: float) -> None:
         """Waits for the next thing to happen or the next timer, and serves it."""

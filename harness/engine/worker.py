@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -13,8 +13,9 @@ from typing import Any
 from harness.engine import deterministic
 from harness.engine.loop import Tally, describe_error, reason_of, run_phase
 from harness.errors import Cancelled, ConfigError, DeviceUnavailable, StoreLost
+from harness.measure.canary import Canary
 from harness.measure.catalogue import load_catalogue
-from harness.measure.samples import Phase, SampleFile
+from harness.measure.samples import Phase, SampleFile, Word
 from harness.process.channel import Channel
 from harness.runner import Context, Runner
 
@@ -69,7 +70,7 @@ def _measure(channel: Channel, request: Mapping[str, Any], samples: SampleFile) 
     context = Context(
         samples=samples,
         catalogue=load_catalogue(config["metrics"]),
-        emit=lambda name, attributes: channel.send({"kind": "event", "name": name, "attributes": dict(attributes)}),
+        emit=partial(_tell, channel, samples),
         folder=Path(request["folder"]),
         seed=config["seed"],
         device=request["device"],
@@ -78,6 +79,7 @@ def _measure(channel: Channel, request: Mapping[str, Any], samples: SampleFile) 
         deadline_ns=time.monotonic_ns() + int(request["remaining_s"] * 1e9),
         config=config,
         redact=partial(redact, secrets=secrets_of(config, os.environ)),
+        past=[Path(folder) for folder in request.get("past", ())],
     )
     samples.enter(Phase.SETUP)
     _say_phase(channel, "setup")
@@ -85,20 +87,34 @@ def _measure(channel: Channel, request: Mapping[str, Any], samples: SampleFile) 
     deterministic.seed_everything(config["seed"], config["deterministic"])
     try:
         runner.setup(context)
-        return _iterate(channel, runner, context, config["measure"])
+        return _iterate(channel, runner, context, config["measure"], request.get("kept_errors", ()))
     finally:
         context.phase = Phase.TEARDOWN
         samples.enter(Phase.TEARDOWN)
         runner.teardown()
 
 
-def _iterate(channel: Channel, runner: Runner, context: Context, measure: Mapping[str, Any]) -> dict[str, Any]:
-    _say_phase(channel, "warmup", iterations=measure["warmup"])
-    warmup = run_phase(runner, context, Phase.WARMUP, measure["warmup"])
+def _tell(channel: Channel, samples: SampleFile, name: str, attributes: Mapping[str, Any]) -> None:
+    samples.words[int(Word.TOLD)] += 1  # before it is sent: what is counted and not in the journal was lost by a kill
+    try:
+        channel.send({"kind": "event", "name": name, "attributes": dict(attributes)})
+    except (TypeError, ValueError):  # nothing was sent
+        samples.words[int(Word.TOLD)] -= 1
+        raise
+
+
+def _iterate(
+    channel: Channel, runner: Runner, context: Context, measure: Mapping[str, Any], kept_errors: Sequence[Any]
+) -> dict[str, Any]:
+    kept = context.samples.words[int(Word.KEPT)]
+    warm = measure["warmup"] if kept < measure["iterations"] else 0
+    _say_phase(channel, "warmup", iterations=warm)
+    canary = Canary() if measure.get("canary") else None
+    warmup = run_phase(runner, context, Phase.WARMUP, warm, canary)
     tally = Tally()
     if not context.cancelled:
-        _say_phase(channel, "measure", iterations=measure["iterations"])
-        tally = run_phase(runner, context, Phase.MEASURE, measure["iterations"])
+        _say_phase(channel, "measure", iterations=measure["iterations"], **({"kept": kept} if kept else {}))
+        tally = run_phase(runner, context, Phase.MEASURE, measure["iterations"], canary)
     status = "cancelled" if context.cancelled else "completed"
     outcome = {
         "status": status,
@@ -107,8 +123,9 @@ def _iterate(channel: Channel, runner: Runner, context: Context, measure: Mappin
         "errors": (warmup.errors + tally.errors)[:100],
         "torch": _torch_info(),
     }
-    if status == "completed" and tally.done and tally.failed == tally.done:
-        last = tally.errors[-1]
+    errors = [*kept_errors, *tally.errors]
+    if status == "completed" and tally.done and len(errors) == tally.done:
+        last = errors[-1]
         outcome |= {"status": "failed", "reason": reason_of(last["type"]), "error": last}
     return outcome
 

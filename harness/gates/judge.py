@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 from harness.gates.comparison import Comparison
 from harness.gates.thresholds import Rule
+from harness.measure.instrument import refusal
 from harness.measure.stats import POPULATION_N, needed_n
 
 RuleLevel = Literal["pass", "warn", "fail", "inconclusive"]
+_COUNTED = ("n", "std")  # statistics that an error common to all values does not move
 _LIMITS: tuple[tuple[str, RuleLevel], ...] = (("critical", "fail"), ("warning", "warn"))
 
 
@@ -47,7 +49,8 @@ def judge_rule(rule: Rule, document: Mapping[str, Any], busy: str | None = None)
     """The finding of one rule that applies. `busy` is why nothing may be proved now, such as pressure on the host.
 
     A metric that a rule names and the run did not record is never a pass: inconclusive by sample, and fail by interval,
-    because a proof may not lose what it proves.
+    because a proof may not lose what it proves. Where the instrument's own error is known, it widens what is judged:
+    a limit within it is straddled, and beyond the share that `measure.error_share_limit` allows nothing is judged.
     """
     if rule.event is not None:
         return _judge_value(rule, float(document["events"].get(rule.event, 0)), None, "")
@@ -59,19 +62,34 @@ def judge_rule(rule: Rule, document: Mapping[str, Any], busy: str | None = None)
     value, n = statistics[rule.stat], statistics["n"]
     if value is None:
         return Finding(rule, "inconclusive", f"{rule.subject} has no {rule.stat} with n={n}", None, n, unit)
-    if rule.by == "sample":
-        return _judge_value(rule, value, n, unit)
     interval = statistics["ci"].get(rule.stat)
-    reason = busy or _unproven(rule.stat, statistics)
+    error = _error_of(rule, metric)
+    reason = refusal(rule.subject, metric) if error else None
+    if rule.by == "interval":
+        reason = reason or busy or _unproven(rule.stat, statistics)
     if reason is not None:
         return Finding(rule, "inconclusive", f"{_said(rule, value, unit, n)}: {reason}", value, n, unit, interval)
-    return _judge_interval(rule, value, n, unit, interval)
+    if rule.by == "sample":
+        return _judge_value(rule, value, n, unit, error)
+    low, high = interval
+    return _judge_interval(rule, value, n, unit, [low - error, high + error])
 
 
-def _judge_value(rule: Rule, value: float, n: int | None, unit: str) -> Finding:
-    """The level that a single number reaches."""
+def _error_of(rule: Rule, metric: Mapping[str, Any]) -> float:
+    """How far the instrument may have moved the statistic; 0 where nothing is known of an error."""
+    if rule.stat in _COUNTED or "error" not in metric:
+        return 0.0
+    times = metric["statistics"]["n"] if rule.stat == "sum" else 1
+    return float(metric["error"]["plus_minus"]) * times
+
+
+def _judge_value(rule: Rule, value: float, n: int | None, unit: str, error: float = 0.0) -> Finding:
+    """The level that a single number reaches, none where a limit lies within the instrument's error of it."""
     for name, level in _LIMITS:
         limit: Comparison | None = getattr(rule, name)
+        if limit is not None and error and limit.holds_for_interval(value - error, value + error) is None:
+            message = f"{_said(rule, value, unit, n)} ± {error:.4g} of the instrument straddles {name} {limit}"
+            return Finding(rule, "inconclusive", message, value, n, unit)
         if limit is not None and limit.holds(value):
             return Finding(rule, level, f"{_said(rule, value, unit, n)} reaches {name} {limit}", value, n, unit)
     return Finding(rule, "pass", f"{_said(rule, value, unit, n)} is within its limits", value, n, unit)

@@ -5,12 +5,11 @@ from typing import Any, Literal
 
 from harness.gates.conditions import unmet
 from harness.gates.judge import Finding, judge_rule
+from harness.gates.pressure import PRESSURE_LIMIT_PERCENT, pressure_percent
 from harness.gates.thresholds import Rule
 
 Level = Literal["pass", "warn", "fail", "inconclusive", "none"]
 _ORDER: tuple[Level, ...] = ("none", "pass", "warn", "inconclusive", "fail")
-PRESSURE_LIMIT_PERCENT = 25.0  # of the time; beyond, the host disturbs more than most effects that one wants to see
-_PRESSURE = "host.pressure_cpu_percent"
 
 
 def judge(
@@ -42,6 +41,8 @@ def judge(
     if document["status"] != "completed" and level in ("pass", "warn"):
         level = "inconclusive"
         messages.append(f"the run is {document['status']}: what it did not measure might have broken a rule")
+    if document.get("unmeasurable"):
+        messages.append(f"not measurable here: {', '.join(document['unmeasurable'])}; the first warning says why")
     if document["contended"]:
         messages.append("contended: other runs were measured on this host at the same time")
     return {
@@ -65,12 +66,6 @@ def _findings(document: Mapping[str, Any], rules: Sequence[Rule], busy: str | No
         else:
             messages.append(f"the rule on {rule.subject} {rule.stat} does not apply: when {reason}")
     return findings, messages
-
-
-def pressure_percent(document: Mapping[str, Any]) -> float | None:
-    """The share of time in which some task waited for a CPU of the host, mean over the run; None where unavailable."""
-    found = document["telemetry"].get("sensors", {}).get(_PRESSURE, {}).get("value")
-    return float(found) if isinstance(found, int | float) else None
 
 
 def worst(levels: Sequence[Level]) -> Level:

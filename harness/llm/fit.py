@@ -1,4 +1,4 @@
-"""Lines and parabolas through measured points: what a further token costs, with its interval, and whether that grows."""
+"""Lines and parabolas through measured points: what one more token costs, with its interval, and whether that grows."""
 
 import math
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The hash of what the measured work gave (losses, tokens), kept so that a killed run's can be gone on with.
 
-Each piece is hashed together with the hash before it. The running hash lies in the sample file's header, in two slots
-that take turns from iteration to iteration: whichever iteration a kill cuts short, the slot of the one before is whole.
+Each piece is hashed together with the hash before it. The running hash lies in the sample file's header, in slots that
+take turns from iteration to iteration: whichever iteration a kill cuts short, the slots of those before are whole.
 """
 
 from array import array
@@ -10,7 +10,7 @@ from hashlib import sha256
 from harness.measure.samples import SampleFile, Word
 
 _SLOT = 5  # words: the iteration's number plus 1, then 32 bytes of hash
-_SLOTS = (int(Word.OUTCOME), int(Word.OUTCOME) + _SLOT)
+_SLOTS = range(int(Word.OUTCOME), int(Word.OUTCOME) + 16 * _SLOT, _SLOT)
 
 
 class Outcome:
@@ -35,7 +35,7 @@ class Outcome:
 
     def _write(self, iteration: int) -> None:
         if iteration != self._iteration:
-            self._iteration, self._slot = iteration, 1 - self._slot
+            self._iteration, self._slot = iteration, (self._slot + 1) % len(_SLOTS)
         words, at = self._samples.words, _SLOTS[self._slot]
         words[at] = iteration + 1
         words[at + 1 : at + _SLOT] = memoryview(array("q", self._hash))

@@ -36,7 +36,7 @@ class Word(IntEnum):
     COMPLETED = 6
     KEPT = 7  # measured iterations that were taken over from the run that this one goes on from
     TOLD = 8  # events that the worker has sent, so that a reader can say whether the journal holds them all
-    OUTCOME = 9  # two slots of `iteration + 1` and the running hash after it, in turn; see measure/outcome.py
+    OUTCOME = 9  # the first of the slots that hold `iteration + 1` and the running hash after it; see outcome.py
 
 
 class Flag(IntFlag):

@@ -10,3 +10,10 @@ def columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
+
+
+def pipes(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The rows as a Markdown table, for verbs that are too light for the library for tables."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)

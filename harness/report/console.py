@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from harness.report.markdown import said_resumed
 from harness.report.numbers import duration
+from harness.report.recommendations import recommendation_lines
 from harness.report.tables import metrics_table, suite_table
 
 _MOST_ERRORS = 3
@@ -19,6 +21,8 @@ def print_run(document: Mapping[str, Any], folder: Path, stream: TextIO | None =
     iterations, verdict = document["iterations"], document["verdict"]
     took = f"{iterations['completed']} of {iterations['planned']} iterations in {duration(document['duration_s'])}"
     print(f"\n{document['scenario']} on {document['device']}: {document['status']}, {took}", file=out)
+    if document.get("resumed"):
+        print(f"  {said_resumed(document)}", file=out)
     if document["reason"] is not None:
         print(f"  reason: {document['reason']['kind']}: {document['reason']['message']}", file=out)
     errors = document["errors"]
@@ -29,6 +33,8 @@ def print_run(document: Mapping[str, Any], folder: Path, stream: TextIO | None =
     for warning in document["warnings"]:
         print(f"  warning: {warning}", file=out)
     print_verdict(verdict, document["exit_code"], out)
+    for line in recommendation_lines(document):
+        print(f"  advice: {line}", file=out)
     print(f"files: {folder}", file=out)
 
 

@@ -7,7 +7,19 @@ from typing import Any
 
 from harness.measure.stats import STATISTICS
 
-COLUMNS = ("run_id", "scenario", "device", "model", "metric", "unit", "better", *STATISTICS, "mean_low", "mean_high")
+COLUMNS = (
+    "run_id",
+    "scenario",
+    "device",
+    "model",
+    "metric",
+    "unit",
+    "better",
+    *STATISTICS,
+    "mean_low",
+    "mean_high",
+    "plus_minus",
+)
 
 
 def metrics_csv(documents: Iterable[Mapping[str, Any]]) -> str:
@@ -25,6 +37,7 @@ def metrics_csv(documents: Iterable[Mapping[str, Any]]) -> str:
                     **{"metric": name, "unit": metric["unit"], "better": metric["better"]},
                     **{stat: statistics[stat] for stat in STATISTICS},
                     **{"mean_low": low, "mean_high": high},
+                    "plus_minus": metric.get("error", {}).get("plus_minus"),  # of the instrument
                 }
             )
     return text.getvalue()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.report.numbers import duration, number
+from harness.report.recommendations import recommendations_section
 from harness.report.tables import metrics_table, render, rules_table
 from harness.results.times import said
 
@@ -14,7 +15,12 @@ _MOST_ERRORS = 5
 def run_report(document: Mapping[str, Any]) -> str:
     """The report of a result document, which is already redacted."""
     sections = [_head(document), _metrics(document), _verdict(document["verdict"]), _events(document["events"])]
-    sections += [_warnings(document["warnings"]), _errors(document["errors"]), _telemetry(document["telemetry"])]
+    sections += [
+        recommendations_section(document),
+        _warnings(document["warnings"]),
+        _errors(document["errors"]),
+        _telemetry(document["telemetry"]),
+    ]
     sections += [_environment(document["environment"]), _origin(document)]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -32,9 +38,25 @@ def _head(document: Mapping[str, Any]) -> str:
     ]
     if reason is not None:
         lines.append(f"Reason: {reason['kind']}: {_one_line(reason['message'])}")
+    if document.get("resumed"):
+        lines.append(said_resumed(document))
     if document["contended"]:
         lines.append("Contended: other runs were measured on this host at the same time.")
     return "\n".join(lines)
+
+
+def said_resumed(document: Mapping[str, Any]) -> str:
+    """Where a run went on from and what it took over, in a sentence."""
+    resumed = document["resumed"]
+    reused = document["metrics"].get("pipeline.steps_reused")
+    kept = [_counted(resumed["kept_iterations"], "iteration")]
+    kept += [_counted(int(reused["statistics"]["max"]), "step")] if reused else []
+    changed = f"; since then {'; '.join(resumed['changes'])}" if resumed["changes"] else ""
+    return f"Resumed from {resumed['from']}, which had finished {' and '.join(kept)}{changed}."
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _metrics(document: Mapping[str, Any]) -> str:

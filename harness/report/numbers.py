@@ -29,12 +29,12 @@ def with_interval(value: float | None, interval: Sequence[float | None] | None) 
     if low == high == value:
         return f"{number(value)} ± 0"
     if math.isclose(value - low, high - value, rel_tol=0.01):
-        return f"{number(value)} ± {_short((high - low) / 2)}"
+        return f"{number(value)} ± {short((high - low) / 2)}"
     return f"{number(value)} {bounds(interval)}"
 
 
-def _short(half: float) -> str:
-    """Half a width in two significant digits: more would claim to know the error of the error."""
+def short(half: float) -> str:
+    """What stands behind a ±, in two significant digits: more would claim to know the error of the error."""
     return f"{half:.0f}" if half >= 10 else f"{half:.2g}"
 
 

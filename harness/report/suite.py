@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from harness.report.console import print_suite
 from harness.report.proof import proof_table
+from harness.report.ranking import ranking_table
 from harness.results.manifest import headline
 
 
@@ -42,6 +43,8 @@ def print_ended(jobs: Sequence[Job], name: str) -> None:
     lines = [f"  {job.scenario}: {job.status}: {job.message}" for job in jobs if job.result is None and job.message]
     proof = proof_table([job.result["verdict"] for job in jobs if job.result is not None], "simple")
     lines += ["", proof] if proof else []
+    ranking = ranking_table([(job.overrides, job.result) for job in jobs if job.result is not None], "simple")
+    lines += ["", ranking] if ranking else []
     if lines:
         print("\n".join(lines))  # noqa: T201 - a report on the terminal
 

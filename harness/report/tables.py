@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from harness.report.numbers import bounds, duration, number, with_interval
+from harness.report.numbers import bounds, duration, number, short, with_interval
 
 Style = Literal["simple", "pipe"]  # the terminal's, and Markdown's
 _METRIC_HEADINGS = ("metric", "unit", "n", "mean ± 95 % CI", "p50", "p95", "p99", "warnings")
+_INSTRUMENT = "instrument"  # the column of what the measuring itself may have added, where that is known of any metric
 _RULE_HEADINGS = ("level", "rule", "value", "n", "95 % CI", "warning", "critical", "by")
 _SUITE_HEADINGS = ("scenario", "overrides", "status", "verdict", "time", "key metric", "run")
 
@@ -23,13 +24,19 @@ def render(headings: Sequence[str], rows: Sequence[Sequence[str]], style: Style,
 
 
 def metrics_table(document: Mapping[str, Any], style: Style) -> str:
-    """One row a metric: how many samples, the mean with its interval, percentiles, and what to be wary of."""
+    """One row a metric: how many samples, the mean with its interval, percentiles, and what to be wary of.
+
+    Where the instrument's error is known of any metric, a column has it.
+    """
     rows = []
+    known = any("error" in metric for metric in document["metrics"].values())
     for name, metric in document["metrics"].items():
         found = metric["statistics"]
         row = [name, metric["unit"], number(found["n"]), with_interval(found["mean"], found["ci"]["mean"])]
+        row += [_instrument(metric.get("error"))] if known else []
         rows.append([*row, *(number(found[stat]) for stat in ("p50", "p95", "p99")), _wary(found)])
-    return render(_METRIC_HEADINGS, rows, style, right=_METRIC_HEADINGS[2:7])
+    headings = [*_METRIC_HEADINGS[:4], *([_INSTRUMENT] if known else []), *_METRIC_HEADINGS[4:]]
+    return render(headings, rows, style, right=headings[2:-1])
 
 
 def rules_table(verdict: Mapping[str, Any], style: Style) -> str:
@@ -79,6 +86,13 @@ def said_status(manifest: Mapping[str, Any]) -> str:
 def headline(found: Mapping[str, Any] | None) -> str:
     """The one metric that stands for a run, in a few words."""
     return "-" if found is None else f"{found['metric']} p50 {number(found['p50'])} {found['unit']} (n={found['n']})"
+
+
+def _instrument(error: Mapping[str, Any] | None) -> str:
+    """The error of the instrument, and whether it is too large for the metric to be measured."""
+    if error is None:
+        return "-"
+    return f"± {short(error['plus_minus'])}" + ("" if error["measurable"] else " (not measurable)")
 
 
 def _wary(statistics: Mapping[str, Any]) -> str:

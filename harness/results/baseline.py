@@ -11,6 +11,7 @@ from harness.results.canonical import digest, pretty
 from harness.results.disk import Disk
 from harness.results.names import safe
 from harness.results.times import now
+from harness.results.work import work_digest
 
 SCHEMA = "harness.baseline/1"
 CANARY = "canary.duration_ms"  # a reference workload between the iterations, by which comparisons normalise
@@ -34,13 +35,15 @@ def build(result: Mapping[str, Any], replaces: str | None = None) -> dict[str, A
     """The baseline document of a run.
 
     Raises:
-        RefusedError: the run did not complete, measured nothing, failed its rules, or was contended.
+        RefusedError: the run did not complete, measured nothing, failed its rules, was contended, or holds a metric
+            that its instrument could not measure.
     """
     reasons = [
         (result["status"] != "completed", f"it is {result['status']}"),
         (not result["metrics"], "it measured nothing"),
         (result["verdict"]["level"] == "fail", "its verdict is fail"),
         (result["contended"], "other runs were measured on the host at the same time"),
+        (result.get("unmeasurable"), f"not measurable there: {', '.join(result.get('unmeasurable', ()))}"),
     ]
     for applies, reason in reasons:
         if applies:
@@ -52,6 +55,7 @@ def build(result: Mapping[str, Any], replaces: str | None = None) -> dict[str, A
         "saved_at": now(),
         "host": fingerprint(result),
         "config_digest": result["digests"]["config"],
+        "work_digest": work_digest(result["config"]),
         "outcome": result["digests"]["outcome"],
         "verdict": result["verdict"]["level"],
         "canary": result["metrics"].get(CANARY),

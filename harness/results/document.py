@@ -1,9 +1,11 @@
 """The result document of one run, built from what was measured, and sealed with its digests."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.measure.catalogue import Metric
+from harness.measure.instrument import SHARE_LIMIT, InstrumentError, assess, refusal
 from harness.measure.samples import Series
 from harness.measure.stats import ADVICE, summarize
 from harness.results.canonical import clean, digest
@@ -23,6 +25,8 @@ def build_result(
     series: Mapping[str, Series],
     catalogue: Mapping[str, Metric],
     events: Mapping[str, int] | None = None,
+    instrument: Mapping[str, InstrumentError] | None = None,
+    error_share_limit: float = SHARE_LIMIT,
     errors: Iterable[Mapping[str, Any]] = (),
     telemetry: Mapping[str, Any] | None = None,
     environment: Mapping[str, Any] | None = None,
@@ -34,13 +38,19 @@ def build_result(
     """A whole, valid result document without a verdict yet (see `conclude`).
 
     `run` holds run_id, trace_id, scenario, device, status, started_at, finished_at, duration_s, config (redacted),
-    choices, and may hold model, reason, overrides, tags, contended. `iterations` holds warmup, planned, completed (all
-    that came to an end, failed ones included) and failed. Numbers that JSON does not have become null, and a warning
-    says where. An undeclared metric is refused where it is recorded, so all names are in the catalogue.
+    choices, and may hold model, reason, overrides, tags, contended, resumed. `iterations` holds warmup, planned,
+    completed (all that came to an end, failed ones included) and failed. `instrument` holds what the measured process
+    said of its own error, by metric; one beyond `error_share_limit` of the median stamps the result. Numbers that JSON
+    does not have become null, and a warning says where. An undeclared metric is refused where it is recorded, so all
+    names are in the catalogue.
     """
     notes: list[str] = []
     config = clean(run["config"], "config", notes)
     metrics = {name: _metric(catalogue[name], found) for name, found in sorted(series.items()) if found.values}
+    for name, error in (instrument or {}).items():
+        if name in metrics:
+            metrics[name]["error"] = assess(error, metrics[name]["statistics"]["p50"], error_share_limit)
+    unmeasurable = [name for name, metric in metrics.items() if refusal(name, metric)]
     document = {
         "schema": SCHEMA,
         **{key: run[key] for key in ("run_id", "trace_id", "scenario", "device")},
@@ -61,9 +71,11 @@ def build_result(
         "choices": clean(run["choices"], "choices", notes),
         "overrides": clean(list(run.get("overrides", ()))),
         "tags": clean(list(run.get("tags", ()))),
-        "warnings": [*warnings, *_metric_warnings(metrics), *notes],
+        "warnings": [*_refusals(metrics, unmeasurable), *warnings, *_metric_warnings(metrics), *notes],
         "contended": bool(run.get("contended", False)),
+        "unmeasurable": unmeasurable,
         "digests": {"config": digest(config), "samples": samples_digest, "outcome": outcome},
+        **({"resumed": clean(run["resumed"], "resumed", notes)} if run.get("resumed") else {}),
     }
     return seal(document)
 
@@ -91,7 +103,11 @@ def scenario_metrics(document: Mapping[str, Any]) -> dict[str, Any]:
         **{key: document[key] for key in ("scenario", "run_id", "device")},
         "host": host_of(document),
         "metrics": {
-            name: {"unit": metric["unit"], **{stat: metric["statistics"][stat] for stat in _SHORT}}
+            name: {
+                "unit": metric["unit"],
+                **{stat: metric["statistics"][stat] for stat in _SHORT},
+                **({"plus_minus": metric["error"]["plus_minus"]} if "error" in metric else {}),
+            }
             for name, metric in document["metrics"].items()
         },
         "events": document["events"],
@@ -139,6 +155,16 @@ def _iterations(counted: Mapping[str, int]) -> dict[str, Any]:
     completed, failed = counted["completed"], counted["failed"]
     found: dict[str, Any] = {key: counted[key] for key in ("warmup", "planned", "completed", "failed")}
     return {**found, "error_rate": failed / completed if completed else 0.0}
+
+
+def _refusals(metrics: Mapping[str, Mapping[str, Any]], unmeasurable: Sequence[str]) -> list[str]:
+    """One line for all metrics that their instrument could not measure, the worst in full."""
+    if not unmeasurable:
+        return []
+    shares = {name: metrics[name]["error"]["share"] for name in unmeasurable}
+    worst = max(unmeasurable, key=lambda name: math.inf if shares[name] is None else shares[name])
+    others = [name for name in unmeasurable if name != worst]
+    return [f"{refusal(worst, metrics[worst])}" + (f"; nor are {', '.join(others)}" if others else "")]
 
 
 def _metric_warnings(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:

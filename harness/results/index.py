@@ -7,6 +7,7 @@ no process claims them. Where no file can be written or locked, the same index l
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 from harness.results.times import epoch
 
-VERSION = 1
+VERSION = 3
 _SETTLED_S = 2.0  # a folder changed more recently than this may change again within one tick of its time stamp
 _COLUMNS = {
     "run_id": "TEXT PRIMARY KEY",
@@ -35,18 +36,26 @@ _COLUMNS = {
     "unit": "TEXT",
     "n": "INTEGER",
     "p50": "REAL",
+    "config_digest": "TEXT",
+    "work_digest": "TEXT",
+    "eta_error": "REAL",
+    "pinned": "INTEGER NOT NULL",
     "tags": "TEXT NOT NULL",
 }
+_OF_HEADLINE = ("metric", "unit", "n", "p50")
 _SETUP = f"""
 CREATE TABLE runs ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())}) WITHOUT ROWID;
 CREATE INDEX by_created ON runs (created);
 CREATE INDEX by_status ON runs (status, created);
 CREATE INDEX by_scenario ON runs (scenario, created);
+CREATE INDEX by_work ON runs (work_digest, created);
 CREATE TABLE tags (tag TEXT, run_id TEXT, PRIMARY KEY (tag, run_id)) WITHOUT ROWID;
+CREATE INDEX by_run ON tags (run_id);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);
 PRAGMA user_version = {VERSION};
 """
 _PUT = f"INSERT OR REPLACE INTO runs VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"  # noqa: S608 - constants
+_BATCH = 1000  # runs that are read and put in at once: a hundred thousand in memory would slow the collector down
 _FILES = ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm")
 T = TypeVar("T")
 
@@ -61,7 +70,7 @@ class Index:
     def put(self, manifest: Mapping[str, Any]) -> None:
         """Adds or replaces the row of a run; a failure only means that the index is rebuilt later."""
         try:
-            self._do(lambda connection: self._insert(connection, [manifest]))
+            self._do(lambda connection: self._insert(connection, [_row(manifest)]))
         except (sqlite3.Error, OSError):
             self._discard()
 
@@ -188,27 +197,34 @@ class Index:
         added: set[str] = set()
         if seen is None or seen[0] != changed:
             known = {row[0] for row in connection.execute("SELECT run_id FROM runs")}
-            present = {path.name for path in runs.iterdir()}
+            present = set(os.listdir(runs))
             added = present - known
             self._remove(connection, known - present)
-        manifests, broken = _manifests(runs, added | stale)
-        self._insert(connection, manifests)
+        broken: set[str] = set()
+        pending = sorted(added | stale)  # as they were made, which is how they lie on the disk and in the tables
+        for at in range(0, len(pending), _BATCH):
+            rows, unread = _rows(runs, pending[at : at + _BATCH])
+            self._insert(connection, rows)
+            broken |= unread
         settled = time.time() - changed / 1e9 > _SETTLED_S and not broken & added
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('runs_changed_ns', ?)", [changed if settled else 0])
+        stamp = changed if settled else 0
+        if seen is None or seen[0] != stamp:  # a query that finds nothing new writes nothing
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('runs_changed_ns', ?)", [stamp])
 
     @staticmethod
     def _remove(connection: sqlite3.Connection, run_ids: set[str]) -> None:
         for table in ("runs", "tags"):
             connection.executemany(f"DELETE FROM {table} WHERE run_id = ?", [[run_id] for run_id in run_ids])  # noqa: S608
 
-    def _insert(self, connection: sqlite3.Connection, manifests: Sequence[Mapping[str, Any]]) -> None:
-        if not manifests:
+    @staticmethod
+    def _insert(connection: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not rows:
             return
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(_PUT, [_row(manifest) for manifest in manifests])
-            connection.executemany("DELETE FROM tags WHERE run_id = ?", [[m["run_id"]] for m in manifests])
-            pairs = [[tag, m["run_id"]] for m in manifests for tag in m["tags"]]
+            connection.executemany(_PUT, rows)
+            connection.executemany("DELETE FROM tags WHERE run_id = :run_id", rows)
+            pairs = [[tag, row["run_id"]] for row in rows for tag in json.loads(row["tags"])]
             connection.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?)", pairs)
             connection.execute("COMMIT")
         except BaseException:
@@ -216,14 +232,13 @@ class Index:
             raise
 
 
-def _manifests(runs: Path, run_ids: Iterable[str]) -> tuple[list[dict[str, Any]], set[str]]:
-    """The manifests of these runs, and the runs that have none that can be read."""
+def _rows(runs: Path, run_ids: Iterable[str]) -> tuple[list[dict[str, Any]], set[str]]:
+    """The rows of these runs, and the runs that have no manifest that can be read."""
     found, broken = [], set()
     for run_id in run_ids:
         try:
-            manifest = json.loads((runs / run_id / "manifest.json").read_bytes())
-            _row(manifest)
-            found.append(manifest)
+            with open(f"{runs}/{run_id}/manifest.json", "rb") as file:  # a path object would cost as much as the read
+                found.append(_row(json.loads(file.read())))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             broken.add(run_id)
     return found, broken
@@ -233,8 +248,10 @@ def _row(manifest: Mapping[str, Any]) -> dict[str, Any]:
     headline = manifest.get("headline") or {}
     return {
         **{name: manifest.get(name) for name in _COLUMNS},
-        **{name: headline.get(name) for name in ("metric", "unit", "n", "p50")},
+        **{name: headline.get(name) for name in _OF_HEADLINE},
+        "eta_error": (manifest.get("eta") or {}).get("error"),
         "created": epoch(manifest["created_at"]),
+        "pinned": int(manifest.get("pinned", False)),
         "tags": json.dumps(list(manifest["tags"])),
     }
 

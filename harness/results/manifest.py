@@ -9,7 +9,7 @@ from harness.results import document, identity
 from harness.results.names import new_run_id
 from harness.results.times import now
 
-SCHEMA = "harness.manifest/1"
+SCHEMA = "harness.manifest/2"
 FINAL = frozenset({"completed", "failed", "skipped", "cancelled", "crashed"})
 UNFINISHED = ("pending", "running")
 _HEADLINE = ("n", "mean", "p50", "p95", "p99")
@@ -26,6 +26,8 @@ def new_manifest(
     overrides: Sequence[str],
     tags: Sequence[str],
     config_digest: str | None,
+    work_digest: str | None = None,
+    resumed_from: str | None = None,
 ) -> dict[str, Any]:
     """The manifest of a run that this process is about to start."""
     import getpass
@@ -53,13 +55,19 @@ def new_manifest(
         "command": list(command),
         "overrides": list(overrides),
         "tags": list(tags),
+        "pinned": False,
+        "notes": [],
+        "origin": None,
         "config_digest": config_digest,
+        "work_digest": work_digest,
         "verdict": None,
         "exit_code": None,
         "completed_iterations": 0,
         "error_rate": None,
         "headline": None,
-        "resumed_from": None,
+        "resumed_from": resumed_from,
+        "steps": [],
+        "eta": None,
         "artifacts": [],
     }
 
@@ -81,7 +89,9 @@ def finished(manifest: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str
     }
 
 
-def crashed(manifest: Mapping[str, Any], completed_iterations: int) -> dict[str, Any]:
+def crashed(
+    manifest: Mapping[str, Any], completed_iterations: int, steps: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """The manifest of a run whose supervisor went away before the result was written."""
     owner = manifest.get("identity") or {}
     message = (
@@ -93,13 +103,14 @@ def crashed(manifest: Mapping[str, Any], completed_iterations: int) -> dict[str,
         "reason": {"kind": "lost", "message": message},
         "exit_code": 3,
         "completed_iterations": completed_iterations,
+        "steps": list(steps),
         "recovered_at": now(),
     }
 
 
-def headline(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The one metric that stands for a run in lists, None when nothing was measured."""
-    name = document.main_metric(result)
+def headline(result: Mapping[str, Any], name: str | None = None) -> dict[str, Any] | None:
+    """The one metric that stands for a run in lists (`name`, or that which was judged), None without any."""
+    name = name or document.main_metric(result)
     if name is None:
         return None
     metric = result["metrics"][name]
@@ -116,9 +127,9 @@ def measured_iterations(samples: Path) -> int:
             words = struct.unpack(f"<{count}q", file.read(8 * count))
     except (OSError, struct.error):
         return 0
-    if words[Word.MAGIC] != MAGIC or words[Word.PHASE] < Phase.MEASURE:
+    if words[Word.MAGIC] != MAGIC:
         return 0
-    return int(words[Word.COMPLETED])
+    return int(words[Word.KEPT if words[Word.PHASE] < Phase.MEASURE else Word.COMPLETED])
 
 
 def _or_none(ask: Any) -> str | None:

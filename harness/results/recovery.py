@@ -88,17 +88,31 @@ def _lock_of(marker: Path) -> Path:
 def _read_manifest(folder: Path, started: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest, or what the marker holds when the kill came before the manifest."""
     path = folder / "manifest.json"
-    return schema.read(path, "manifest") if path.exists() else dict(started)
+    return schema.read(path, "manifest") if path.exists() else schema.upgraded(started, "manifest", str(path))
 
 
 def _ended(known: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The manifest of a run that finished but could not say so, or that crashed."""
     result = _kept_result(folder, known["run_id"])
     if result is not None:
-        return {**manifest.finished(known, result), "recovered_at": now()}
+        return {**manifest.finished(known, result), "recovered_at": now(), "steps": _steps(folder, lost=False)}
     for name in (metrics_name(known["scenario"]), "report.md"):
         (folder / name).unlink(missing_ok=True)  # written just before the result that is not there
-    return manifest.crashed(known, manifest.measured_iterations(folder / "samples.bin"))
+    return manifest.crashed(known, manifest.measured_iterations(folder / "samples.bin"), _steps(folder, lost=True))
+
+
+def _steps(folder: Path, *, lost: bool) -> list[dict[str, Any]]:
+    """What the events tell of the steps; where the process was lost, the one that ran has crashed."""
+    from harness.journal.lines import read_journal
+    from harness.results.steps import steps_of
+
+    try:
+        log = steps_of(read_journal(folder / "events.jsonl")[0])
+    except OSError:
+        return []
+    if lost:
+        log.lose()
+    return log.entries()
 
 
 def _kept_result(folder: Path, run_id: str) -> dict[str, Any] | None:

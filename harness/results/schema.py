@@ -11,9 +11,27 @@ from harness.errors import Problem, StoreLost
 from harness.paths import data
 
 # The version that is written of each kind of document. A step of UPGRADES turns a document of version n into n + 1, so
-# a reader sees only the newest form. History: version 1 of every kind came with the first release.
-VERSIONS = {"result": 1, "event": 1, "manifest": 1, "baseline": 1, "scenario_metrics": 1}
-UPGRADES: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+# a reader sees only the newest form. History: version 1 of every kind came with the first release; manifests of version
+# 2 also hold what people add to a run later, where an imported run came from, its steps, and how far its ETA was off.
+VERSIONS = {
+    "result": 1,
+    "event": 1,
+    "manifest": 2,
+    "baseline": 1,
+    "scenario_metrics": 1,
+    "comparison": 1,
+    "export": 1,
+    "ab": 1,
+    "perf_test_results": 1,
+    "suite": 1,
+    "step": 1,
+}
+UPGRADES: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    ("manifest", 1): lambda old: {
+        **{**old, "pinned": False, "notes": [], "origin": None},
+        **{"work_digest": None, "steps": [], "eta": None},
+    },
+}
 
 
 def path_of(kind: str) -> Path:

@@ -55,10 +55,12 @@ class Store:
         model: str | None = None,
         config_yaml: str = "",
         config_digest: str | None = None,
+        work_digest: str | None = None,
         status: str = "running",
         command: Sequence[str] = (),
         overrides: Sequence[str] = (),
         tags: Sequence[str] = (),
+        resumed_from: str | None = None,
     ) -> OpenRun:
         """Makes the folder of a new run and marks it active; everything passed in is already redacted.
 
@@ -75,6 +77,8 @@ class Store:
             overrides=overrides,
             tags=tags,
             config_digest=config_digest,
+            work_digest=work_digest,
+            resumed_from=resumed_from,
         )
         run = OpenRun(found["run_id"], self.runs / found["run_id"], found)
         with self._refusing():
@@ -109,8 +113,12 @@ class Store:
         self.index.put(run.manifest)
         return run.manifest
 
-    def finish(self, result: Mapping[str, Any], *, report: str) -> dict[str, Any]:
+    def finish(
+        self, result: Mapping[str, Any], *, report: str, progress: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Keeps the result of a run and everything derived from it; the final manifest.
+
+        `progress` holds the `steps` of the run and its `eta`.
 
         Raises:
             StoreLost: it cannot be kept; the samples and events stay in the run's folder.
@@ -121,13 +129,21 @@ class Store:
             self.disk.write(run.folder / metrics_name(result["scenario"]), pretty(metrics), durable=False)
             self.disk.write(run.folder / "report.md", report.encode("utf-8", "replace"), durable=False)
             self.disk.write(run.folder / "result.json", pretty(result))
-            run.manifest = self._write_manifest(run.folder, manifest.finished(run.manifest, result))
+            run.manifest = self._write_manifest(
+                run.folder, {**manifest.finished(run.manifest, result), **(progress or {})}
+            )
             self._publish(run.manifest, once=False)
         self._forget(run.run_id)
         return run.manifest
 
     def close_run(
-        self, run_id: str, status: str, *, exit_code: int, reason: Mapping[str, str] | None = None
+        self,
+        run_id: str,
+        status: str,
+        *,
+        exit_code: int,
+        reason: Mapping[str, str] | None = None,
+        progress: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Ends a run that has no result, such as one that was skipped or cancelled before anything was measured.
 
@@ -140,7 +156,7 @@ class Store:
         kept = None if reason is None else dict(reason)
         ending = {"status": status, "reason": kept, "exit_code": exit_code, "finished_at": now()}
         with self._losing(run.folder):
-            run.manifest = self._write_manifest(run.folder, {**run.manifest, **ending})
+            run.manifest = self._write_manifest(run.folder, {**run.manifest, **ending, **(progress or {})})
             self._publish(run.manifest, once=False)
         self._forget(run_id)
         return run.manifest

@@ -14,7 +14,17 @@ HEAVY = ("torch", "numpy", "hydra", "omegaconf", "yaml", "jsonschema", "tabulate
 
 
 @pytest.mark.parametrize(
-    "call", ["results.main([])", "results.main(['--json'])", "show.main([])", "show.main(['--json'])"]
+    "call",
+    [
+        "results.main([])",
+        "results.main(['--json'])",
+        "show.main([])",
+        "show.main(['--json'])",
+        "compare.main(['last', 'last'])",
+        "compare.main(['last', 'last', '--json'])",
+        "summary.main([])",
+        "trend.main(['rollback'])",
+    ],
 )
 def test_a_reading_verb_imports_nothing_heavy(call: str, tmp_path: Path) -> None:
     store = Store(tmp_path)

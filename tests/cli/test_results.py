@@ -79,3 +79,11 @@ def test_listing_marks_dead_runs_and_says_so(store: Store, capsys: pytest.Captur
     captured = capsys.readouterr()
     assert run.run_id in captured.out
     assert f"{run.run_id} had lost its process and is now crashed, after 0 iterations" in captured.err
+
+
+def test_the_index_is_read_anew_on_request(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    a_stored_run(store)
+    assert main(["--rebuild", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "the index was read anew from 1 manifests\n"
+    assert len(json.loads(captured.out)) == 1

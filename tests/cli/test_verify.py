@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,3 +51,12 @@ def test_an_empty_store_holds_and_has_no_last_run(store: Store, capsys: pytest.C
     assert capsys.readouterr().out == "0 of 0 runs hold\n"
     with pytest.raises(NotFound):
         main([])
+
+
+def test_the_problems_are_told_as_json_too(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    result, _ = a_stored_run(store)
+    (store.runs / result["run_id"] / "report.md").unlink()
+    assert main(["--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["broken"] == 1
+    assert found["runs"][result["run_id"]] == ["report.md: is listed in the manifest and missing"]

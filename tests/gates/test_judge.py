@@ -4,6 +4,7 @@ import pytest
 
 from harness.gates.judge import Finding, judge_rule
 from harness.gates.thresholds import load_rules
+from harness.measure.instrument import InstrumentError
 from tests.results.documents import a_result, series
 
 METRIC = "step.latency_ms"
@@ -113,3 +114,40 @@ def test_the_entry_names_an_event_as_event() -> None:
     entry = judged({"event": "a.b", "critical": "> 0"}).as_dict()
     assert entry["event"] == "a.b"
     assert "metric" not in entry
+
+
+def blurred(plus_minus: float, limit: float = 0.05) -> dict[str, Any]:
+    """The parts of a document whose metric was measured with an instrument of this error."""
+    error = InstrumentError(plus_minus, "replayed")
+    return {"instrument": {METRIC: error}, "error_share_limit": limit}
+
+
+@pytest.mark.parametrize(("plus_minus", "level"), [(0.0, "pass"), (0.5, "pass"), (0.7, "inconclusive")])
+@pytest.mark.parametrize("by", ["sample", "interval"])
+def test_a_metric_whose_instrument_errs_too_much_is_not_judged(plus_minus: float, level: str, by: str) -> None:
+    found = judged({"stat": "p50", "critical": "> 500", "by": by}, [12.0] * 10, **blurred(plus_minus))
+    assert found.level == level
+    assert ("not measurable here" in found.message) == (level == "inconclusive")
+    assert found.value == 12.0
+
+
+def test_a_failure_that_the_instrument_cannot_carry_is_no_failure() -> None:
+    assert judged({"stat": "p50", "critical": "> 1"}, [12.0] * 10, **blurred(0.7)).level == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("limit", "level"), [("> 11", "fail"), ("> 11.8", "inconclusive"), ("> 12.2", "inconclusive"), ("> 13", "pass")]
+)
+def test_a_limit_within_the_error_of_a_value_is_straddled(limit: str, level: str) -> None:
+    assert judged({"stat": "p50", "critical": limit}, [12.0] * 10, **blurred(0.5)).level == level
+
+
+def test_an_interval_is_widened_by_the_error_of_the_instrument() -> None:
+    rule = {"stat": "p50", "by": "interval", "critical": "> 12.3"}
+    assert judged(rule, [12.0] * 10).level == "pass"
+    found = judged(rule, [12.0] * 10, **blurred(0.5))
+    assert (found.level, found.interval) == ("inconclusive", [11.5, 12.5])
+
+
+def test_the_error_does_not_touch_how_many_samples_there_are() -> None:
+    assert judged({"stat": "n", "critical": "< 10"}, [12.0] * 10, **blurred(5.0)).level == "pass"

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from harness.measure.instrument import InstrumentError
 from harness.report.tables import metrics_table, render, rules_table, suite_table
 from tests.results.documents import a_result
 
@@ -97,3 +98,17 @@ def test_no_cell_can_break_a_table(style: Any) -> None:
 
 def test_an_empty_suite_is_its_heading() -> None:
     assert "scenario" in suite_table([], "simple")
+
+
+def test_the_error_of_the_instrument_has_a_column_where_it_is_known() -> None:
+    known = {"step.latency_ms": InstrumentError(0.25, "replayed")}
+    measured = {"step.latency_ms": [10.0, 10.5], "step.late_total": [1.0]}
+    heading, _, first, second = metrics_table(a_result(measured=measured, instrument=known), "pipe").splitlines()
+    assert cells(heading)[3:6] == ["mean ± 95 % CI", "instrument", "p50"]
+    assert (cells(first)[4], cells(second)[4]) == ("-", "± 0.25")
+
+
+def test_what_is_not_measurable_is_marked() -> None:
+    known = {"step.latency_ms": InstrumentError(4.0, "replayed")}
+    table = metrics_table(a_result(measured={"step.latency_ms": [10.0, 10.5]}, instrument=known), "pipe")
+    assert cells(table.splitlines()[2])[4] == "± 4 (not measurable)"

@@ -6,6 +6,7 @@ import pytest
 from harness.errors import NotFound, RefusedError, StorageRefused, StoreLost
 from harness.measure import environment
 from harness.measure.catalogue import Metric
+from harness.measure.instrument import InstrumentError
 from harness.results import baseline, schema
 from harness.results.canonical import digest
 from tests.results import documents
@@ -65,6 +66,10 @@ FAIL = {"metric": "step.latency_ms", "stat": "max", "critical": "> 1"}
         ({"measured": {}}, "it measured nothing"),
         ({"rules": [FAIL]}, "its verdict is fail"),
         ({"run": {"contended": True}}, "other runs were measured"),
+        (
+            {"instrument": {"step.latency_ms": InstrumentError(9.0, "replayed")}},
+            "not measurable there: step.latency_ms",
+        ),
     ],
 )
 def test_a_run_that_is_no_measure_is_refused(parts: dict[str, Any], reason: str, tmp_path: Path) -> None:

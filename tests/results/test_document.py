@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.measure.instrument import InstrumentError
 from harness.results import schema
 from harness.results.document import is_sealed, main_metric, scenario_metrics, seal
 from tests.results.documents import STEPS, a_result, series
@@ -138,3 +139,38 @@ def test_the_main_metric_is_the_first_that_a_rule_judges() -> None:
     assert main_metric(a_result(measured=measured)) == "iteration.duration_ms"
     assert main_metric(a_result(measured={"other.rate": [1.0]})) == "other.rate"
     assert main_metric(a_result(measured={})) is None
+
+
+def blurred(plus_minus: float) -> dict[str, Any]:
+    """A result whose metric was measured with an instrument of this error, judged by a rule that it would pass."""
+    return a_result(
+        rules=[{"metric": "step.latency_ms", "stat": "p95", "critical": "> 500"}],
+        instrument={
+            "step.latency_ms": InstrumentError(plus_minus, "replayed"),
+            "never.recorded": InstrumentError(1, ""),
+        },
+    )
+
+
+def test_the_error_of_the_instrument_stands_beside_the_metric() -> None:
+    result = blurred(0.3)
+    assert schema.validate(result, "result") == []
+    error = result["metrics"]["step.latency_ms"]["error"]
+    assert (error["plus_minus"], error["share"], error["measurable"]) == (0.3, pytest.approx(0.025), True)
+    assert result["unmeasurable"] == []
+    assert scenario_metrics(result)["metrics"]["step.latency_ms"]["plus_minus"] == 0.3
+    assert schema.validate(scenario_metrics(result), "scenario_metrics") == []
+
+
+def test_a_result_with_a_metric_that_is_not_measurable_is_stamped() -> None:
+    result = blurred(0.7)
+    assert schema.validate(result, "result") == []
+    assert result["unmeasurable"] == ["step.latency_ms"]
+    assert result["verdict"]["level"] == "inconclusive"
+    assert result["warnings"][0].startswith("not measurable here: step.latency_ms ± 0.7 ms is 5.83 % of its median")
+    assert result["verdict"]["messages"] == ["not measurable here: step.latency_ms; the first warning says why"]
+
+
+def test_results_from_before_the_stamp_are_still_valid() -> None:
+    result = {key: value for key, value in a_result().items() if key != "unmeasurable"}
+    assert schema.validate(seal(result), "result") == []

@@ -158,3 +158,28 @@ def test_ids_are_found_by_their_beginning_and_by_their_last_digits(store: Store)
     assert set(store.index.ids_like(first[:8])) == {first, second, third}
     assert store.index.ids_like("%") == []
     assert store.index.ids_like("_") == []
+
+
+def test_a_query_that_finds_nothing_new_writes_nothing(store: Store) -> None:
+    three_runs(store)
+    os.utime(store.runs, (1e9, 1e9))
+    index = Index(store.outputs)
+    index.find()
+    before = index._open("").total_changes
+    index.find(status="completed")
+    assert index._open("").total_changes == before
+    index.close()
+
+
+def test_tags_of_a_run_are_found_without_reading_those_of_all_others(store: Store) -> None:
+    """Trap: replacing the tags of one run read the whole table, which made a hundred thousand runs take hours."""
+    three_runs(store)
+    plan = store.index._open("").execute("EXPLAIN QUERY PLAN DELETE FROM tags WHERE run_id = 'x'").fetchall()
+    assert "USING INDEX" in plan[0]["detail"] or "USING COVERING INDEX" in plan[0]["detail"]
+
+
+def test_more_runs_than_one_batch_are_all_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_BATCH", 2)
+    expected = three_runs(store)
+    assert store.index.rebuild() == 3
+    assert ids(store.index.find()) == expected[::-1]

@@ -7,9 +7,16 @@ from typing import Any
 import pytest
 
 from harness.errors import StoreLost
-from harness.results import baseline, schema
+from harness.results import baseline, bundle, schema
+from harness.results.annotate import annotate, noted
+from harness.results.arms import find
+from harness.results.compare import compare
 from harness.results.document import scenario_metrics
+from harness.results.history import History
+from harness.results.judgement import Question
+from harness.results.perf_tests import entry, results
 from harness.results.store import Store
+from tests.engine.ab_documents import a_document
 from tests.results.documents import TRACE, a_result, a_stored_run
 
 RULES = [
@@ -21,10 +28,27 @@ RULES = [
 ERROR = {"iteration": 2, "phase": "measure", "type": "ValueError", "message": "no", "traceback": "Traceback"}
 
 
+def perf_tests() -> dict[str, Any]:
+    """The smoke tests, with a scenario that was compared and one that did not run."""
+    facts = {"throughput.per_s": 5.0, "throughput.expected": 8.0, "throughput.below_percent": 37.5}
+    entries = [
+        entry("rollback", "regression", "slow", run_ids=["r1", "r2"], facts=facts, baseline="r0", duration_s=3.0),
+        entry("command", "skipped", "rollback ended the tests"),
+    ]
+    return results(entries, suite="perf", host="bench-1", tolerance=0.25, limit_s=600.0, duration_s=3.5)
+
+
 def every_kind(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Documents of each kind, plain and with everything in them."""
     store = Store(folder)
     result, finished = a_stored_run(store, rules=RULES, errors=[ERROR], failed=1)
+    _, other = a_stored_run(store, run={"model": "mlp"}, measured={"other.rate": [1.0, 2.0]})
+    history = History(folder)
+    arms = [find(known["run_id"], history) for known in (finished, other)]
+    compared = compare(arms[0], arms[1:], Question(factors=("model",)))
+    packed = bundle.build(history, [finished["run_id"], other["run_id"]])
+    history.close()
+    annotated = annotate(folder, [finished["run_id"]], noted("looks good", None))
     cancelled = a_result(
         {"status": "cancelled", "reason": {"kind": "timeout", "message": "late"}, "model": None},
         measured={},
@@ -34,9 +58,13 @@ def every_kind(folder: Path) -> dict[str, list[dict[str, Any]]]:
     event = {"time": result["started_at"], "seq": 0, "trace_id": TRACE, "level": "info", "event": "run.started"}
     return {
         "result": [result, cancelled],
-        "manifest": [finished],
+        "manifest": [finished, *annotated],
+        "comparison": [compared],
+        "export": [packed],
         "scenario_metrics": [scenario_metrics(result), scenario_metrics(cancelled)],
         "baseline": [baseline.build(result)],
+        "ab": [a_document()],
+        "perf_test_results": [perf_tests()],
         "event": [event, {**event, "iteration": 3, "any": {"thing": None}}],
     }
 
@@ -108,20 +136,32 @@ def test_whole_numbers_are_samples_too() -> None:
 
 
 def test_an_older_version_is_read_through_each_step_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(schema.VERSIONS, "manifest", 3)
-    monkeypatch.setitem(schema.UPGRADES, ("manifest", 1), lambda old: {**old, "added": [2]})
-    monkeypatch.setitem(schema.UPGRADES, ("manifest", 2), lambda old: {**old, "added": [*old["added"], 3]})
+    monkeypatch.setitem(schema.VERSIONS, "event", 3)
+    monkeypatch.setitem(schema.UPGRADES, ("event", 1), lambda old: {**old, "added": [2]})
+    monkeypatch.setitem(schema.UPGRADES, ("event", 2), lambda old: {**old, "added": [*old["added"], 3]})
+    path = tmp_path / "event.json"
+    path.write_text('{"schema": "harness.event/1", "run_id": "a"}')
+    assert schema.read(path, "event") == {"schema": "harness.event/3", "run_id": "a", "added": [2, 3]}
+    path.write_text('{"schema": "harness.event/2", "run_id": "a", "added": []}')
+    assert schema.read(path, "event")["added"] == [3]
+
+
+def test_a_manifest_of_the_first_version_is_read_and_fits_the_schema_of_today(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    _, known = a_stored_run(store)
+    store.close()
+    first = {key: value for key, value in known.items() if key not in ("pinned", "notes", "origin")}
     path = tmp_path / "manifest.json"
-    path.write_text('{"schema": "harness.manifest/1", "run_id": "a"}')
-    assert schema.read(path, "manifest") == {"schema": "harness.manifest/3", "run_id": "a", "added": [2, 3]}
-    path.write_text('{"schema": "harness.manifest/2", "run_id": "a", "added": []}')
-    assert schema.read(path, "manifest")["added"] == [3]
+    path.write_text(json.dumps({**first, "schema": "harness.manifest/1"}))
+    found = schema.read(path, "manifest")
+    assert schema.validate(found, "manifest") == []
+    assert (found["pinned"], found["notes"], found["origin"]) == (False, [], None)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"schema": "harness.manifest/2"}', "reads up to harness.manifest/1\n  update the harness"),
+        ('{"schema": "harness.manifest/3"}', "reads up to harness.manifest/2\n  update the harness"),
         ('{"schema": "harness.result/1"}', "no document of the kind harness.manifest"),
         ('{"schema": 4}', "no document of the kind"),
         ("[]", "no document of the kind"),

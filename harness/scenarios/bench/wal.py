@@ -15,7 +15,7 @@ import torch
 
 from harness.controlloop.arena import Arena
 from harness.controlloop.device import usable
-from harness.controlloop.disk import CheckpointSettings, Disk
+from harness.controlloop.disktier.disk import CheckpointSettings, Disk
 from harness.controlloop.telemetry import Silent
 from harness.controlloop.trainer import TrainerSettings
 from harness.errors import BenchmarkFailed, Cancelled

@@ -1,0 +1,114 @@
+"""Which runs may go, and taking them away so that a kill in between leaves no half of a run."""
+
+import os
+import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.errors import StorageRefused, StoreLost
+from harness.results import baseline, manifest, schema
+from harness.results.annotate import changing
+from harness.results.history import History
+from harness.results.times import epoch
+
+DAYS = 90.0
+NEWEST = 20
+_TRASH = ".pruned"
+_DAY_S = 86400.0
+
+
+class Plan(NamedTuple):
+    """The runs that go, oldest first, and those beyond the age that stay, with the reason of each."""
+
+    going: list[str]
+    staying: dict[str, str]
+
+
+def plan(history: History, protected: Collection[str], at: float, days: float = DAYS, newest: int = NEWEST) -> Plan:
+    """What prune would take: runs older than `days`, none of the `newest`, none that is pinned, protected or running.
+
+    The age of an imported run counts from its import: it was brought here to be kept a while. `at` is now, in seconds
+    since 1970.
+    """
+    rows = history.index.find()
+    going, staying = [], {}
+    for rank, row in enumerate(rows):
+        if row["created"] > at - days * _DAY_S:
+            continue
+        reason = _reason(history, row["run_id"], rank, protected, at - days * _DAY_S, newest)
+        if reason is None:
+            going.append(row["run_id"])
+        else:
+            staying[row["run_id"]] = reason
+    return Plan(going[::-1], staying)
+
+
+def _reason(
+    history: History, run_id: str, rank: int, protected: Collection[str], before: float, newest: int
+) -> str | None:
+    """Why a run of that age stays; its manifest is asked, as the index is only a cache."""
+    if rank < newest:
+        return f"one of the newest {newest}"
+    if run_id in protected:
+        return "a baseline"
+    try:
+        known = history.manifest(run_id)
+    except StoreLost:
+        return "its manifest cannot be read"
+    return _reason_of(known, before, (history.outputs / "active" / run_id).exists())
+
+
+def _reason_of(known: Mapping[str, Any], before: float, active: bool) -> str | None:
+    if known["status"] not in manifest.FINAL or active:
+        return f"{known['status']}, and its process may live"
+    if known["pinned"]:
+        return "pinned"
+    if known["origin"] is not None and epoch(known["origin"]["imported_at"]) > before:
+        return f"imported {known['origin']['imported_at'][:10]}"
+    return None
+
+
+def protected(folders: Iterable[Path]) -> set[str]:
+    """The runs that baselines name.
+
+    Raises:
+        StoreLost: a baseline cannot be read, so nobody knows which run it would protect.
+    """
+    return {baseline.load(path)["run_id"] for folder in folders for path in baseline.stored(folder)}
+
+
+def remove(outputs: Path, run_ids: Sequence[str]) -> int:
+    """Takes the runs away; the bytes that were freed. Each is renamed out of the store before its files go.
+
+    Raises:
+        StorageRefused: the store cannot be written.
+    """
+    trash, freed = outputs / _TRASH, 0
+    try:
+        with changing(outputs):
+            trash.mkdir(exist_ok=True)
+            for run_id in run_ids:
+                folder = outputs / "runs" / run_id
+                if _reads_as_kept(folder):
+                    continue
+                freed += _size(folder)
+                folder.rename(trash / f"{run_id}.{os.getpid()}")
+            shutil.rmtree(trash)  # also what a killed prune has left
+    except OSError as error:
+        raise StorageRefused(
+            f"the store {outputs} cannot be written: {error.strerror or error}", "Make it writable"
+        ) from error
+    return freed
+
+
+def _reads_as_kept(folder: Path) -> bool:
+    """Whether the run was pinned or went since the plan was made."""
+    if not folder.exists():
+        return True
+    known = schema.read(folder / "manifest.json", "manifest")
+    return bool(known["pinned"]) or known["status"] not in manifest.FINAL
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

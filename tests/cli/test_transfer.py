@@ -1,0 +1,60 @@
+"""`export` and `import`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.cli import export, import_, rerun
+from harness.errors import NotFound, RefusedError
+from harness.results.store import Store
+from tests.cli.stores import store as store
+from tests.results.documents import a_stored_run
+
+TOOLS = Path(__file__).parents[1] / "results/foreign/files"
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "bundle.json.gz"])
+def test_a_bundle_travels_to_another_store(
+    name: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = [a_stored_run(store)[1]["run_id"] for _ in range(3)]
+    assert export.main(["--scenario", "rollback", "--output", str(tmp_path / name)]) == 0
+    monkeypatch.setenv("HARNESS_OUTPUTS", str(tmp_path / "other"))
+    assert import_.main([str(tmp_path / name), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sorted(each["run_id"] for each in found) == sorted(ids)
+    assert import_.main([str(tmp_path / name)]) == 0
+    assert capsys.readouterr().out.endswith("3 already here\n")
+    with pytest.raises(RefusedError, match="was imported from"):
+        rerun.main(["last"])
+
+
+def test_without_a_name_the_last_run_is_exported(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(NotFound):
+        export.main([])
+    first, last = (a_stored_run(store, scenario)[1]["run_id"] for scenario in ("rollback", "prefetch"))
+    assert export.main([]) == 0
+    assert [run["run_id"] for run in json.loads(capsys.readouterr().out)["runs"]] == [last]
+    assert export.main([first, "last", "--format", "csv"]) == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["run_id", first, last]
+    assert export.main([first, "--format", "markdown"]) == 0
+    assert capsys.readouterr().out.startswith("# rollback on cpu")
+    with pytest.raises(NotFound, match="no ended run matches"):
+        export.main(["--tag", "none"])
+
+
+def test_the_files_of_other_tools_are_imported_together(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert import_.main([str(path) for path in sorted(TOOLS.iterdir())]) == 0
+    assert capsys.readouterr().out.endswith("6 imported\n")
+
+
+def test_a_run_that_differs_makes_the_exit_code_1(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, known = a_stored_run(store)
+    export.main(["last", "--output", str(tmp_path / "bundle.json")])
+    path = store.runs / known["run_id"] / "manifest.json"
+    path.write_text(path.read_text().replace('"verdict": "none"', '"verdict": "pass"'))
+    assert import_.main([str(tmp_path / "bundle.json")]) == 1
+    assert "the one that is here was kept" in capsys.readouterr().err

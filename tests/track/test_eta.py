@@ -1,0 +1,130 @@
+"""The estimate is learned, corrected by the run's own speed, and honest about its width."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from harness.track.eta import Current, Expected, estimate, learn
+
+STEPS = [20.0, 60.0, 240.0, 30.0, 120.0, 10.0]
+
+
+def known(seconds: float, spread: float = 0.1) -> Expected:
+    return Expected(seconds, spread, 10)
+
+
+def test_without_a_past_there_is_nothing_to_expect() -> None:
+    assert learn([]) is None
+
+
+def test_the_newest_duration_weighs_three_tenths() -> None:
+    found = learn([10.0, 20.0])
+    assert found is not None
+    assert found.seconds == pytest.approx(13.0)
+
+
+def test_steps_that_vary_promise_less() -> None:
+    steady, wild = learn([10.0] * 8), learn([10.0, 20.0] * 4)
+    assert steady is not None
+    assert wild is not None
+    assert steady.spread < 0.2 < wild.spread
+
+
+def test_a_run_that_is_slower_stretches_what_is_to_come() -> None:
+    """Trap: the weighted mean alone is never within 20 % on a machine three times slower."""
+    found = estimate([(known(20), 60.0), (known(60), 180.0)], None, [known(240)])
+    assert found is not None
+    assert found.seconds == pytest.approx(720.0, rel=0.1)
+
+
+def test_a_short_set_up_says_little_of_the_hours_to_come() -> None:
+    found = estimate([(known(0.005), 0.015)], None, [known(3600)])
+    assert found is not None
+    assert found.seconds == pytest.approx(3600, rel=0.05)
+
+
+def test_the_time_spent_in_the_running_step_is_subtracted() -> None:
+    """Trap: robot_sf never subtracts it."""
+    early, late = (estimate([], Current(known(100), spent), []) for spent in (10.0, 60.0))
+    assert early is not None
+    assert late is not None
+    assert (early.seconds, late.seconds) == (pytest.approx(90.0), pytest.approx(40.0))
+
+
+def test_progress_lengthens_an_expectation_that_has_run_out() -> None:
+    found = estimate([], Current(known(100), 150.0, share=0.5), [])
+    assert found is not None
+    assert found.seconds == pytest.approx(150.0)
+
+
+def test_a_step_that_should_be_over_leaves_only_those_to_come() -> None:
+    found = estimate([], Current(known(100), 150.0), [known(20)])
+    assert found is not None
+    assert found.seconds == pytest.approx(20.0)
+
+
+def test_the_bounds_hold_the_middle_and_narrow_as_steps_end() -> None:
+    first = estimate([], Current(known(20), 0.0), [known(240)])
+    second = estimate([(known(20), 20.0)], Current(known(240), 200.0, share=0.8), [])
+    assert first is not None
+    assert second is not None
+    for found in (first, second):
+        assert found.low_s <= found.seconds <= found.high_s
+    assert second.high_s - second.low_s < first.high_s - first.low_s
+
+
+def test_a_rest_of_nothing_has_bounds_of_a_tenth_of_a_second_or_so() -> None:
+    found = estimate([(known(20), 20.0)], Current(known(0.05), 0.05), [])
+    assert found is not None
+    assert found.seconds == 0.0
+    assert 0.0 < found.high_s < 1.0
+
+
+Simulated = Callable[[Sequence[Sequence[float]], Sequence[float]], float]
+
+
+def share_within(estimator: Simulated, run_noise: float, step_noise: float, slower: float, trials: int = 600) -> float:
+    """How often the rest after the second step was within 20 %, as in reference/tracking.md section 4."""
+    chance, inside = random.Random(1), 0
+
+    def run(speed: float) -> list[float]:
+        own = speed * math.exp(chance.gauss(0, run_noise))
+        return [own * step * math.exp(chance.gauss(0, step_noise)) for step in STEPS]
+
+    for _ in range(trials):
+        past, now = [run(1.0) for _ in range(10)], run(slower)
+        left = sum(now[2:])
+        inside += abs(estimator(past, now[:2]) / left - 1) <= 0.2
+    return inside / trials
+
+
+def ours(past: Sequence[Sequence[float]], done: Sequence[float]) -> float:
+    expected = [learn([run[i] for run in past]) for i in range(len(STEPS))]
+    steps = [each for each in expected if each is not None]
+    found = estimate(list(zip(steps, done, strict=False)), None, steps[2:])
+    assert found is not None
+    return found.seconds
+
+
+def mean_of_done(past: Sequence[Sequence[float]], done: Sequence[float]) -> float:
+    return sum(done) / 2 * 4
+
+
+def weighted_mean(past: Sequence[Sequence[float]], done: Sequence[float]) -> float:
+    expected = [learn([run[i] for run in past]) for i in range(2, len(STEPS))]
+    return sum(each.seconds for each in expected if each is not None)
+
+
+def test_on_a_quiet_host_nearly_every_estimate_is_within_a_fifth() -> None:
+    assert share_within(ours, 0.05, 0.05, 1.0) > 0.97
+
+
+@pytest.mark.parametrize("slower", [1.0, 3.0])
+def test_noise_and_a_slower_machine_leave_most_of_them_there(slower: float) -> None:
+    """Trap: the mean of the steps so far is within 20 % in 0 %, the weighted mean alone in 0 % on a slower machine."""
+    found = share_within(ours, 0.2, 0.1, slower)
+    assert found > 0.8
+    assert share_within(mean_of_done, 0.2, 0.1, slower) < 0.05
+    assert share_within(weighted_mean, 0.2, 0.1, slower) < (0.75 if slower == 1.0 else 0.05)
