@@ -68,7 +68,8 @@ def _save(options: argparse.Namespace) -> int:
     replaced = f", in place of {document['replaces']}" if document["replaces"] else ""
     print(f"{run_id} is the baseline of {document['scenario']} on {document['device']}{replaced}: {path}")
     if document["canary"] is None:
-        print(f"it holds no canary ({baseline.CANARY}), so a comparison with it can only be inconclusive; measure.canary=true records one")
+        print(f"it holds no canary ({baseline.CANARY}), so a comparison with it can only be inconclusive")
+        print("measure.canary=true records one beside the measured work")
     return 0
 
 
