@@ -16,7 +16,7 @@ nothing fails, and that is said."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the tests and gives the exit code: 0, 1 for a regression, 3 where a scenario did not run.
+    """Runs the tests and gives the exit code: 0, 1 for a regression, 3 where a scenario did not run, 130 cancelled.
 
     Raises:
         ConfigError: a configuration is wrong.
@@ -55,8 +55,10 @@ def main(argv: Sequence[str]) -> int:
             limit_s=options.limit,
             duration_s=time.monotonic() - started,
         )
+        cancelled = cancel.asked
     _save_baselines(tests.documents, options.save_baselines)
-    return _report(document, options)
+    code = _report(document, options)
+    return 130 if cancelled else code
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

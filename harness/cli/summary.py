@@ -49,6 +49,12 @@ def _text(document: Mapping[str, Any], *, markdown: bool) -> str:
         f"status: {_counts(document['statuses'])}; verdict: {_counts(document['verdicts'])}; "
         f"pinned: {document['pinned']}",
     ]
+    eta = document["eta"]
+    if eta["runs"]:
+        head.append(
+            f"ETA after the second step: within 20 % in {eta['within_20pct']} of {eta['runs']} runs, "
+            f"median error {eta['median_error_percent']:.0f} %"
+        )
     table = pipes if markdown else columns
     sections = ["\n".join(head), table(_HEADINGS, [_row(found) for found in document["scenarios"]])]
     if document["troubled"]:

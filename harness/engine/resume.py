@@ -6,6 +6,7 @@ the iterations that they may belong to are measured again.
 """
 
 import struct
+import sys
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -159,10 +160,7 @@ def _with_iterations(past: Past, samples: SampleFile, events: Sequence[Event]) -
             measured.add(record.iteration)
         if record.flag & Flag.FAILED:
             failed.add(record.iteration)
-    told = [event for event in events if _is_told_by_worker(event)]
-    whole = _whole(measured, samples)
-    if len(told) < samples.words[int(Word.TOLD)]:
-        whole = min(whole, _last_iteration(told, samples.words[int(Word.KEPT)]))
+    whole = min(_whole(measured, samples), _all_told(events, samples))
     found = outcome.before(samples, whole)
     if found is None and outcome.is_begun(samples):
         whole = 0  # the hash up to there was overwritten by later iterations, and the run's own cannot do without it
@@ -185,10 +183,16 @@ def _is_measured(event: Event) -> bool:
     return "iteration" in event and event.get("phase") == "measure" and isinstance(event["iteration"], int)
 
 
-def _last_iteration(told: Sequence[Event], kept: int) -> int:
-    """The iteration of the last event that arrived: the first one of which an event may be missing."""
-    last = told[-1] if told else None
-    return int(last["iteration"]) if last is not None and _is_measured(last) else kept
+def _all_told(events: Sequence[Event], samples: SampleFile) -> int:
+    """The first iteration of which an event may not have reached the journal."""
+    told = [event for event in events if _is_told_by_worker(event)]
+    if len(told) >= samples.words[int(Word.TOLD)]:
+        return sys.maxsize
+    kept = samples.words[int(Word.KEPT)]
+    first_lost = samples.told_in(len(told))
+    if first_lost is not None:
+        return max(first_lost, kept)
+    return int(told[-1]["iteration"]) if told and _is_measured(told[-1]) else kept
 
 
 def _errors(failed: Iterable[int], events: Sequence[Event]) -> list[dict[str, Any]]:

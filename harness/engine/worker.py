@@ -95,11 +95,11 @@ def _measure(channel: Channel, request: Mapping[str, Any], samples: SampleFile) 
 
 
 def _tell(channel: Channel, samples: SampleFile, name: str, attributes: Mapping[str, Any]) -> None:
-    samples.words[int(Word.TOLD)] += 1  # before it is sent: what is counted and not in the journal was lost by a kill
+    samples.tell()  # before it is sent: what is counted and not in the journal was lost by a kill
     try:
         channel.send({"kind": "event", "name": name, "attributes": dict(attributes)})
     except (TypeError, ValueError):  # nothing was sent
-        samples.words[int(Word.TOLD)] -= 1
+        samples.tell(-1)
         raise
 
 

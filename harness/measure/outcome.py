@@ -10,7 +10,7 @@ from hashlib import sha256
 from harness.measure.samples import SampleFile, Word
 
 _SLOT = 5  # words: the iteration's number plus 1, then 32 bytes of hash
-_SLOTS = range(int(Word.OUTCOME), int(Word.OUTCOME) + 16 * _SLOT, _SLOT)
+SLOTS = range(int(Word.OUTCOME), int(Word.OUTCOME) + 64 * _SLOT, _SLOT)
 
 
 class Outcome:
@@ -35,8 +35,8 @@ class Outcome:
 
     def _write(self, iteration: int) -> None:
         if iteration != self._iteration:
-            self._iteration, self._slot = iteration, (self._slot + 1) % len(_SLOTS)
-        words, at = self._samples.words, _SLOTS[self._slot]
+            self._iteration, self._slot = iteration, (self._slot + 1) % len(SLOTS)
+        words, at = self._samples.words, SLOTS[self._slot]
         words[at] = iteration + 1
         words[at + 1 : at + _SLOT] = memoryview(array("q", self._hash))
 
@@ -49,7 +49,7 @@ class Outcome:
 def before(samples: SampleFile, iterations: int) -> bytes | None:
     """The running hash after the last of the first `iterations` that gave a piece, None where none did."""
     words = samples.words
-    whole = [at for at in _SLOTS if 0 < words[at] <= iterations]
+    whole = [at for at in SLOTS if 0 < words[at] <= iterations]
     if not whole:
         return None
     newest = max(whole, key=lambda at: words[at])
@@ -58,4 +58,4 @@ def before(samples: SampleFile, iterations: int) -> bytes | None:
 
 def is_begun(samples: SampleFile) -> bool:
     """Whether any piece was hashed."""
-    return any(samples.words[at] > 0 for at in _SLOTS)
+    return any(samples.words[at] > 0 for at in SLOTS)

@@ -19,6 +19,7 @@ from harness.errors import StoreLost
 MAGIC = 0x31_504D_4153_5248  # "HRSAMP1" read as a little-endian word
 HEADER_BYTES = 4096
 NAMES_BYTES = 61440
+TOLD_KEPT = 128  # events whose iteration is known, should they get lost on their way
 RECORD_BYTES = 24
 _RECORDS_AT = HEADER_BYTES + NAMES_BYTES
 _FIRST_WORD = _RECORDS_AT // 8
@@ -37,6 +38,7 @@ class Word(IntEnum):
     KEPT = 7  # measured iterations that were taken over from the run that this one goes on from
     TOLD = 8  # events that the worker has sent, so that a reader can say whether the journal holds them all
     OUTCOME = 9  # the first of the slots that hold `iteration + 1` and the running hash after it; see outcome.py
+    TOLD_IN = 336  # the first of TOLD_KEPT words, used in turn: the measured iteration that sent the event, plus 1
 
 
 class Flag(IntFlag):
@@ -64,6 +66,7 @@ class Phase(IntEnum):
 _MAGIC, _LIMIT, _END, _CANCEL = int(Word.MAGIC), int(Word.LIMIT), int(Word.END), int(Word.CANCEL)
 _PHASE, _COMPLETED, _NAMES_USED = int(Word.PHASE), int(Word.COMPLETED), int(Word.NAMES_USED)
 _KEPT, _WARMUP, _MEASURE = int(Word.KEPT), int(Phase.WARMUP), int(Phase.MEASURE)
+_TOLD, _TOLD_IN = int(Word.TOLD), int(Word.TOLD_IN)
 
 
 def _reserve(descriptor: int, size: int) -> None:
@@ -179,6 +182,18 @@ class SampleFile:
         if self.cursor + 3 * room > len(self.words):
             self._grow(room)
         return len(self.words) - 3 * room
+
+    def tell(self, count: int = 1) -> None:
+        """Counts an event that is about to be sent; with -1 one that was not sent after all."""
+        words, told = self.words, self.words[_TOLD]
+        if count > 0:
+            words[_TOLD_IN + told % TOLD_KEPT] = words[_COMPLETED] + 1 if words[_PHASE] == _MEASURE else 0
+        words[_TOLD] = told + count
+
+    def told_in(self, event: int) -> int | None:
+        """The measured iteration in which the event of this number was sent, -1 outside of them, None if unknown."""
+        known = 0 <= self.words[_TOLD] - event <= TOLD_KEPT
+        return self.words[_TOLD_IN + event % TOLD_KEPT] - 1 if known else None
 
     def rewind(self) -> None:
         """Forgets all records; for a file that is used again and again."""

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 from harness.report.markdown import said_resumed
 from harness.report.numbers import duration
-from harness.report.recommendations import recommendation_lines
+from harness.report.recommendations import advice_lines
 from harness.report.tables import metrics_table, suite_table
 
 _MOST_ERRORS = 3
@@ -33,8 +33,8 @@ def print_run(document: Mapping[str, Any], folder: Path, stream: TextIO | None =
     for warning in document["warnings"]:
         print(f"  warning: {warning}", file=out)
     print_verdict(verdict, document["exit_code"], out)
-    for line in recommendation_lines(document):
-        print(f"  advice: {line}", file=out)
+    for line in advice_lines(document):
+        print(f"  {line}", file=out)
     print(f"files: {folder}", file=out)
 
 

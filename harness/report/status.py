@@ -14,7 +14,7 @@ _HEADINGS = ("step", "status", "time", "files")
 _SENSORS = {
     "tree.cpu_percent": "CPU {} % of one core",
     "tree.rss_mb": "memory {} MiB",
-    "host.pressure_cpu_percent": "others waited for a CPU {} % of the time",
+    "host.pressure_cpu_percent": "some task waited for a CPU in {} % of the time",
     "gpu.utilization_percent": "GPU {} %",
 }
 

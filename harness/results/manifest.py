@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.results import document, identity
 from harness.results.names import new_run_id
 from harness.results.times import now
 
@@ -32,6 +31,8 @@ def new_manifest(
     """The manifest of a run that this process is about to start."""
     import getpass
     import os
+
+    from harness.results import identity  # late: verbs that only read manifests do without
 
     created = now()
     owner = identity.of(os.getpid())
@@ -110,6 +111,8 @@ def crashed(
 
 def headline(result: Mapping[str, Any], name: str | None = None) -> dict[str, Any] | None:
     """The one metric that stands for a run in lists (`name`, or that which was judged), None without any."""
+    from harness.results import document  # late: verbs that only read manifests do without statistics
+
     name = name or document.main_metric(result)
     if name is None:
         return None

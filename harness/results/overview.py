@@ -8,6 +8,7 @@ from harness.measure.stats import percentile
 
 SCHEMA = "harness.summary/1"
 _MOST_TROUBLED = 10
+ETA_WITHIN = 0.2
 
 
 def overview(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -20,6 +21,7 @@ def overview(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "from": rows[-1]["created_at"] if rows else None,
         "to": rows[0]["created_at"] if rows else None,
         "measured_s": _total(rows),
+        "eta": _eta(rows),
         "statuses": dict(sorted(Counter(row["status"] for row in rows).items())),
         "verdicts": dict(sorted(Counter(row["verdict"] for row in rows if row["verdict"]).items())),
         "hosts": sorted({row["host"] for row in rows if row["host"]}),
@@ -49,6 +51,17 @@ def _scenario(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "newest_p50": newest["p50"],
         "median_p50": percentile(sorted(same), 0.5) if same else None,
         "newest": newest["run_id"],
+    }
+
+
+def _eta(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How good the ETA after the second step was: in how many runs it was given, and within 20 % of what was left."""
+    errors = sorted(abs(row["eta_error"]) for row in rows if row.get("eta_error") is not None)
+    within = sum(error <= ETA_WITHIN for error in errors)
+    return {
+        "runs": len(errors),
+        "within_20pct": within,
+        "median_error_percent": 100 * percentile(errors, 0.5) if errors else None,
     }
 
 

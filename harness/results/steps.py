@@ -6,7 +6,6 @@ of its own (`steps.planned`, see `FROM_RUNNER`) replaces the phases in which it 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.results.times import epoch
@@ -27,22 +26,23 @@ def stamp(event: Mapping[str, Any]) -> float:
     return epoch(event["time"])
 
 
-@dataclass
 class Step:
     """One step; times are those of the fold's clock, the `_at` ones UTC text."""
 
-    name: str
-    kind: Kind
-    turn: int = 1  # a pipeline that is measured several times has each of its steps several times
-    status: Status = "pending"
-    started: float | None = None
-    ended: float | None = None
-    started_at: str | None = None
-    finished_at: str | None = None
-    told_s: float | None = None  # as the runner measured it itself
-    units: int | None = None  # iterations, or whatever the step counts
-    done: int = 0
-    artifacts: list[str] = field(default_factory=list)
+    def __init__(
+        self, name: str, kind: Kind, turn: int = 1, *, status: Status = "pending", units: int | None = None
+    ) -> None:
+        self.name, self.kind = name, kind
+        self.turn = turn  # a pipeline that is measured several times has each of its steps several times
+        self.status: Status = status
+        self.started: float | None = None
+        self.ended: float | None = None
+        self.started_at: str | None = None
+        self.finished_at: str | None = None
+        self.told_s: float | None = None  # as the runner measured it itself
+        self.units = units  # iterations, or whatever the step counts
+        self.done = 0
+        self.artifacts: list[str] = []
 
     @property
     def key(self) -> str:

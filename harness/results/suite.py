@@ -151,7 +151,8 @@ class SuiteRecord:
                 "headline": headline(result),
                 "resumed_from": resumed.get("from"),
             }
-        ending = {"status": status, "exit_code": exit_code, "run_id": run_id, "message": message}
+        begun = run_id or self.document["jobs"][at]["run_id"]  # one that was refused may be gone on with later
+        ending = {"status": status, "exit_code": exit_code, "run_id": begun, "message": message}
         self.document["jobs"][at] |= {**_PENDING, **measured, **ending}
         self._write()
 

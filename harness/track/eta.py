@@ -6,25 +6,26 @@ the same work on a slower day is slower in all its parts. In a simulation (2,000
 history, 20 % noise of runs and 10 % of steps; tests/track/test_eta.py) 92 % of the estimates after the second step are
 within 20 %, on a host as fast as ever and on one three times slower; of the weighted mean alone 62 % and 0 %.
 
-How much the speed is believed depends on how sure it is: a set-up of 5 ms that takes 15 says little of the hours to
-come. So its logarithm is shrunk by its variance against that of runs among one another.
+How much the speed is believed depends on what it rests on: a set-up of 5 ms that takes 15 says little of the hours to
+come. Past runs tell how far runs differ as a whole, and how far the steps of one run differ from its own speed; the
+logarithm of the speed is shrunk by the second against the first. A speed that is far beyond that noise is believed
+whatever past runs were like (James and Stein's estimator, 1961), since a new host is like none of them.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 NEWEST = 0.3  # weight of the newest duration
-SPREAD = 0.3  # relative deviation of a step's duration from its expectation, before there is history to tell
-_WORTH = 2.0  # how many predictions that first guess is worth
-JITTER_S = 0.2  # of any step, whatever its length: imports, caches, a busy host
-SPEED_SPREAD = 1.0  # relative deviation of the speed of runs among one another: any host, any neighbour
+STEP_SPREAD = 0.2  # relative deviation of a step from its run's speed, before there is history to tell
+SPEED_SPREAD = 0.3  # relative deviation of the speed of runs, before there is history to tell
+_WORTH = 2.0  # how many runs those first guesses are worth
+JITTER_S = 0.1  # of any step, whatever its length: imports, caches, a busy host
 _SIDES = 1.645  # standard deviations to either side of the middle that hold 90 %
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What a step should take: seconds, how far past runs were off (relative), and how many there were."""
+class Expected(NamedTuple):
+    """What a step should take: seconds, how far it strays from its run's speed (relative), from how many runs."""
 
     seconds: float
     spread: float
@@ -36,8 +37,7 @@ class Expected:
         return (self.spread * self.seconds) ** 2 + JITTER_S**2
 
 
-@dataclass(frozen=True)
-class Current:
+class Current(NamedTuple):
     """The step that runs: what was expected, how long it runs, and which share of its units is done (0: unknown)."""
 
     expected: Expected
@@ -45,8 +45,7 @@ class Current:
     share: float = 0.0
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """Seconds to the end of the run, with bounds that should hold in nine of ten runs."""
 
     seconds: float
@@ -54,25 +53,52 @@ class Estimate:
     high_s: float
 
 
-def learn(durations_s: Sequence[float]) -> Expected | None:
-    """What a step should take after these durations, oldest first; None without any.
+class Past(NamedTuple):
+    """What past runs teach: each step's expectation by its key, and how far whole runs were off (relative)."""
 
-    The spread is how far each duration was from what had been expected before it, as a standard deviation of the
-    logarithm, together with a first guess so that two lucky runs do not promise certainty.
+    steps: Mapping[str, Expected]
+    speed_spread: float = SPEED_SPREAD
+
+
+def learn(runs: Sequence[Mapping[str, float]]) -> Past:
+    """What the next run should take after these, oldest first, each with the seconds of its steps by key.
+
+    Spreads are standard deviations of logarithms, of what each run did against what the runs before it had promised;
+    first guesses are mixed in, so that two lucky runs do not promise certainty.
     """
-    if not durations_s:
-        return None
-    mean, squares = durations_s[0], 0.0
-    for duration in durations_s[1:]:
-        squares += math.log((duration + JITTER_S) / (mean + JITTER_S)) ** 2
-        mean += NEWEST * (duration - mean)
-    predicted = len(durations_s) - 1
-    spread = math.sqrt((squares + _WORTH * SPREAD**2) / (predicted + _WORTH))
-    return Expected(mean, min(spread, 1.0), len(durations_s))
+    means: dict[str, float] = {}
+    strayed: dict[str, list[float]] = {}
+    speeds: list[float] = []
+    for run in runs:
+        known = [key for key in run if key in means]
+        if known:
+            speed = _log_ratio(sum(run[key] for key in known), sum(means[key] for key in known))
+            speeds.append(speed)
+            for key in known:
+                strayed.setdefault(key, []).append(_log_ratio(run[key], means[key]) - speed)
+        for key, seconds in run.items():
+            means[key] = means[key] + NEWEST * (seconds - means[key]) if key in means else seconds
+    steps = {
+        key: Expected(mean, _spread(strayed.get(key, []), STEP_SPREAD), sum(key in run for run in runs))
+        for key, mean in means.items()
+    }
+    return Past(steps, _spread(speeds, SPEED_SPREAD))
+
+
+def _log_ratio(actual_s: float, expected_s: float) -> float:
+    return math.log((actual_s + JITTER_S) / (expected_s + JITTER_S))
+
+
+def _spread(deviations: Sequence[float], guess: float) -> float:
+    squares = sum(deviation**2 for deviation in deviations)
+    return math.sqrt((squares + _WORTH * guess**2) / (len(deviations) + _WORTH))
 
 
 def estimate(
-    done: Sequence[tuple[Expected, float]], current: Current | None, pending: Sequence[Expected]
+    done: Sequence[tuple[Expected, float]],
+    current: Current | None,
+    pending: Sequence[Expected],
+    speed_spread: float = SPEED_SPREAD,
 ) -> Estimate | None:
     """The rest of a run whose finished steps took this long; None where nothing is left to estimate.
 
@@ -80,9 +106,7 @@ def estimate(
     """
     if current is None and not pending:
         return None
-    speed, doubt = _speed(done)
-    coming = [*pending, *([current.expected] if current is not None else [])]
-    doubt = _usual(coming) if doubt is None else doubt
+    speed, doubt = _speed(done, speed_spread)
     middle = speed * sum(expected.seconds for expected in pending)
     variance = speed**2 * sum(expected.variance for expected in pending)
     if current is not None:
@@ -97,18 +121,15 @@ def estimate(
     return Estimate(middle, middle * math.exp(-half_s / middle), middle * math.exp(half_s / middle))
 
 
-def _speed(done: Sequence[tuple[Expected, float]]) -> tuple[float, float | None]:
-    """By how much this run is slower than expected, and the variance of that number's logarithm, None if unknown."""
+def _speed(done: Sequence[tuple[Expected, float]], spread: float) -> tuple[float, float]:
+    """By how much this run is slower than expected, and the variance of that number's logarithm."""
     expected_s = sum(expected.seconds for expected, _ in done)
     actual_s = sum(actual for _, actual in done)
     if expected_s <= 0.0 or actual_s <= 0.0:
-        return 1.0, None
-    variance = sum(expected.variance for expected, _ in done) / expected_s**2
-    believed = SPEED_SPREAD**2 / (SPEED_SPREAD**2 + variance)
-    return math.exp(believed * math.log(actual_s / expected_s)), believed * variance
-
-
-def _usual(coming: Sequence[Expected]) -> float:
-    """The variance of a run's speed before a step has ended: that of its steps, as if they varied together."""
-    total = sum(expected.seconds for expected in coming)
-    return (sum(expected.spread * expected.seconds for expected in coming) / total) ** 2 if total > 0.0 else 0.0
+        return 1.0, spread**2
+    noise = sum(expected.variance for expected, _ in done) / expected_s**2
+    ratio = math.log(actual_s / expected_s)
+    believed = spread**2 / (spread**2 + noise)
+    if ratio**2 > noise:
+        believed = max(believed, 1.0 - noise / ratio**2)
+    return math.exp(believed * ratio), believed * noise

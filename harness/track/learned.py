@@ -1,36 +1,37 @@
 """What past runs took for each step: the history from which the time of a run is estimated."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from harness.errors import StoreLost
 from harness.results import schema
 from harness.results.index import Index
-from harness.track.eta import Expected, learn
+from harness.track.eta import SPEED_SPREAD, Expected, learn
 
 MOST_RUNS = 20  # the newest ones; an older one would weigh less than a thousandth
 
 
-@dataclass(frozen=True)
-class Learned:
+class Learned(NamedTuple):
     """The expected time of each step by its key, from how many runs, and whether they ran on this host."""
 
-    steps: Mapping[str, Expected] = field(default_factory=dict)
+    steps: Mapping[str, Expected] = MappingProxyType({})
     runs: int = 0
     elsewhere: bool = False
+    speed_spread: float = SPEED_SPREAD
 
     def told(self) -> dict[str, Any]:
         """As an event holds it, so that a reader in another terminal estimates with the same numbers."""
         steps = {key: {"seconds": e.seconds, "spread": e.spread, "runs": e.runs} for key, e in self.steps.items()}
-        return {"steps": steps, "runs": self.runs, "elsewhere": self.elsewhere}
+        whole = {"runs": self.runs, "elsewhere": self.elsewhere, "speed_spread": self.speed_spread}
+        return {"steps": steps, **whole}
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> "Learned":
         """From such an event."""
         steps = {key: Expected(e["seconds"], e["spread"], e["runs"]) for key, e in told["steps"].items()}
-        return cls(steps, told["runs"], told["elsewhere"])
+        return cls(steps, told["runs"], told["elsewhere"], told["speed_spread"])
 
 
 def learn_from(index: Index, runs: Path, *, scenario: str, device: str, work: str, host: str) -> Learned:
@@ -44,19 +45,16 @@ def learn_from(index: Index, runs: Path, *, scenario: str, device: str, work: st
     rows = newest(host)
     elsewhere = not rows
     rows = rows or newest(None)
-    past: dict[str, list[float]] = {}
-    counted = 0
+    past: list[dict[str, float]] = []
     for row in reversed(rows):
         try:
             found = schema.read(runs / row["run_id"] / "manifest.json", "manifest")
         except StoreLost:
             continue  # a history with a gap is still one; `verify` tells of files that are lost
-        durations = durations_of(found)
-        counted += bool(durations)
-        for key, values in durations.items():
-            past.setdefault(key, []).extend(values)
-    steps = {key: expected for key, values in past.items() if (expected := learn(values)) is not None}
-    return Learned(steps, counted, elsewhere and counted > 0)
+        if durations := durations_of(found):
+            past.append({key: sum(values) / len(values) for key, values in durations.items()})
+    steps, speed_spread = learn(past)
+    return Learned(steps, len(past), elsewhere and bool(past), speed_spread)
 
 
 def durations_of(manifest: Mapping[str, Any]) -> dict[str, list[float]]:

@@ -6,9 +6,8 @@ The files may be written to at the same time; nothing is locked, and nothing is 
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.results import manifest as manifests
 from harness.results import schema
@@ -20,8 +19,7 @@ _MOST_TROUBLES = 5
 _TROUBLED = ("warning", "error", "critical")
 
 
-@dataclass
-class Look:
+class Look(NamedTuple):
     """What is known of a run at one moment."""
 
     manifest: dict[str, Any]
@@ -39,17 +37,17 @@ class Look:
         return self.manifest["status"] in manifests.FINAL
 
 
-@dataclass
 class Watched:
     """A run that is looked at again and again; each look reads only what is new."""
 
-    folder: Path
-    _tracker: Tracker = field(default_factory=Tracker)
-    _offset: int = 0
-    _broken: int = 0
-    _latest: dict[str, Any] = field(default_factory=dict)
-    _troubles: list[dict[str, Any]] = field(default_factory=list)
-    _last_at: str | None = None
+    def __init__(self, folder: Path) -> None:
+        """Looks at the run in this folder."""
+        self.folder = folder
+        self._tracker = Tracker()
+        self._offset = self._broken = 0
+        self._latest: dict[str, Any] = {}
+        self._troubles: list[dict[str, Any]] = []
+        self._last_at: str | None = None
 
     def look(self, now: float) -> Look:
         """The run at this time, in seconds since 1970.

@@ -1,8 +1,7 @@
 """Where a run is and when it will end: read from its events, its sample file and what past runs took."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.results.steps import WORKING, Step, StepLog, stamp
 from harness.track.eta import Current, Estimate, Expected, estimate
@@ -13,8 +12,7 @@ EXPECTED = "run.expected"  # the event that holds what past runs took
 SECOND = 2  # the step after which an estimate should be right
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """One moment of a run, for people and programs; times in seconds."""
 
     number: int  # of the step, among those that count; 0 for what comes before and after a runner's own steps
@@ -142,7 +140,7 @@ class Tracker:
         current = Current(self._expected(running), max(0.0, elapsed_s), share)
         pending = [self._expected(step) for step in coming if step is not running and step.key in known]
         pending += self._foreseen()
-        return estimate(self._past(), current, pending), None
+        return estimate(self._past(), current, pending, self.learned.speed_spread), None
 
     def _foreseen(self) -> list[Expected]:
         """What the steps should take that past runs had planned and this one has not announced yet."""
@@ -156,7 +154,7 @@ class Tracker:
         found = self.learned.steps[step.key]
         if not self._kept or step.name != "measure" or step.units is None:
             return found
-        return replace(found, seconds=found.seconds * step.units / max(1, step.units + self._kept))
+        return found._replace(seconds=found.seconds * step.units / max(1, step.units + self._kept))
 
     def _past(self) -> list[tuple[Expected, float]]:
         """What the steps that this run has completed were expected to take, and took."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from harness.journal.lines import read_journal
+from harness.measure.samples import read_measured
 from tests.command_line import CommandLine
-from tests.faults.resumable import GATE, LOG
+from tests.faults.resumable import BROKEN, GATE, LOG
 
 pytestmark = pytest.mark.faults
 
@@ -31,8 +33,16 @@ def work(tmp_path: Path) -> Path:
     return folder
 
 
+class Away(CommandLine):
+    """A user whose folder is no checkout, so that no commit can come between a run and its resume."""
+
+    def start(self, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[str]:
+        self.outputs.parent.mkdir(exist_ok=True)
+        return super().start(*arguments, cwd=self.outputs.parent)
+
+
 def a_user(tmp_path: Path, work: Path, name: str = "outputs") -> CommandLine:
-    return CommandLine(tmp_path / name, CONF, environment={"RESUMABLE_FOLDER": str(work)})
+    return Away(tmp_path / name, CONF, environment={"RESUMABLE_FOLDER": str(work)})
 
 
 def done(work: Path) -> list[str]:
@@ -139,6 +149,52 @@ def test_a_cancelled_run_can_be_gone_on_with(tmp_path: Path, work: Path) -> None
     assert user.result()["iterations"]["completed"] == 6
 
 
+TRIALS, COUNT = 8, 1200
+MANY = (
+    "scenario=gated",
+    "scenario.wait_in=0",
+    "scenario.every=50",
+    "scenario.rounds=400",
+    "measure.warmup=0",
+    "threshold.rules=[]",
+)
+
+
+@pytest.mark.timeout(560)
+def test_a_run_that_was_killed_at_any_moment_ends_as_if_it_had_not_been(tmp_path: Path, work: Path) -> None:
+    words = [*MANY, f"measure.iterations={COUNT}", f"scenario.folder={work}"]
+    reference = a_user(tmp_path, work, "unkilled")
+    assert reference.run(*words).returncode == 0
+    expected = settled(reference.result())
+    assert expected["events"]["work.done"] == COUNT // 50
+    size = (work / LOG).stat().st_size
+    chance = random.Random(5)
+    repeated = []
+    for trial in range(TRIALS):
+        (work / LOG).unlink()
+        user = a_user(tmp_path, work, f"outputs{trial}")
+        process = user.start(*user.words(*words))
+        moment = chance.uniform(0.0, 0.9) * size
+        while not (work / LOG).exists() or (work / LOG).stat().st_size < moment:
+            assert process.poll() is None, process.communicate()
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+        user.await_no_survivors()
+        before = done(work)
+        ended = user.verb("resume", "last")
+        message = f"trial {trial}: exit {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
+        assert ended.returncode == 0, message
+        result = user.result()
+        assert settled(result) == expected, message
+        measured = read_measured(user.folders()[-1] / "samples.bin")
+        assert measured.series["iteration.duration_ms"].iterations == [0, *range(2, COUNT)], message
+        kept = result["resumed"]["kept_iterations"]
+        assert done(work)[len(before) :] == [f"1.{number}" for number in range(kept, COUNT)], message
+        repeated.append(len(before) - kept)
+    # Where the supervisor was far behind, all is measured again; that must be rare.
+    assert sum(count <= 64 for count in repeated) >= TRIALS // 2, repeated
+
+
 def suite_of(user: CommandLine) -> dict[str, Any]:
     (path,) = (user.outputs / "suites").glob("*/suite.json")
     found: dict[str, Any] = json.loads(path.read_bytes())
@@ -186,7 +242,7 @@ def test_a_suite_whose_yaml_has_changed_is_not_gone_on_with(tmp_path: Path, work
     (own / "scenario").mkdir(parents=True)
     text = (CONF / "scenario" / "gated.yaml").read_text()
     (own / "scenario" / "gated.yaml").write_text(text)
-    user = CommandLine(tmp_path / "outputs", own)
+    user = Away(tmp_path / "outputs", own)
     words = ["-m", "scenario=gated", f"scenario.folder={work}", "scenario.size=1,2", "scenario.wait_in=2"]
     kill_at_gate(user, user.start(*user.words(*words)))
     (own / "scenario" / "gated.yaml").write_text(text.replace("warmup: 2", "warmup: 1"))
@@ -223,9 +279,25 @@ def test_a_killed_pipeline_goes_on_at_its_step(tmp_path: Path, work: Path) -> No
     assert seconds >= sum(event["duration_s"] for event in told if event["status"] == "reused")
 
 
+def test_a_pipeline_whose_step_broke_goes_on_at_that_step_once_it_is_mended(tmp_path: Path, work: Path) -> None:
+    user = a_user(tmp_path, work)
+    open_gate(work)
+    (work / BROKEN).touch()
+    broken = user.run("scenario=stepped")
+    assert broken.returncode == 3
+    assert "the step 'third' failed: RuntimeError: this step is broken" in broken.stdout
+    (work / BROKEN).unlink()
+    mended = user.verb("resume", "last")
+    assert mended.returncode == 0, mended.stderr
+    assert done(work) == ["first", "second", "third"]
+    assert user.result()["iterations"] | {"error_rate": 0} == {
+        "warmup": 0, "planned": 1, "completed": 1, "failed": 0, "error_rate": 0,
+    }  # fmt: skip
+
+
 def test_the_imitation_pipeline_interrupted_after_its_second_step_is_resumed_to_the_same_clone(tmp_path: Path) -> None:
     pytest.importorskip("gymnasium")
-    user = CommandLine(tmp_path / "outputs")
+    user = Away(tmp_path / "outputs")
     small = ["scenario.steps.evaluate.run.episodes=2", "scenario.steps.fine_tune.run.rounds=3", "affinity.threads=1"]
     process = user.start(*user.words("scenario=imitation", *small))
     while not any('"step.started"' in _text(f / "events.jsonl") and '"fine_tune"' in _last(f) for f in user.folders()):
@@ -238,7 +310,7 @@ def test_the_imitation_pipeline_interrupted_after_its_second_step_is_resumed_to_
     assert ended.returncode == 0, ended.stdout + ended.stderr
     result = user.result()
     assert result["metrics"]["pipeline.steps_reused"]["statistics"]["max"] == 2
-    other = CommandLine(tmp_path / "unkilled")
+    other = Away(tmp_path / "unkilled")
     assert other.run("scenario=imitation", *small).returncode == 0
     for name, metric in other.result()["metrics"].items():
         if name.startswith("imitation."):

@@ -1,15 +1,27 @@
 """The hash of the outcome goes on where a killed run's had come to, and is that of an undisturbed run."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.measure.outcome import Outcome, before
-from harness.measure.samples import SampleFile, Word
+from harness.measure.outcome import SLOTS, Outcome, before
+from harness.measure.samples import HEADER_BYTES, TOLD_KEPT, SampleFile, Word
+
+OPEN = contextlib.ExitStack()
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open() -> Iterator[None]:
+    yield
+    OPEN.close()
 
 
 def a_file(folder: Path, name: str = "samples.bin") -> SampleFile:
-    return SampleFile(folder / name, create=True, capacity=8)
+    made = SampleFile(folder / name, create=True, capacity=8)
+    OPEN.callback(made.close)
+    return made
 
 
 def test_the_hash_depends_on_every_piece_and_on_their_order(tmp_path: Path) -> None:
@@ -51,3 +63,9 @@ def test_what_an_iteration_that_was_cut_short_had_hashed_is_forgotten(kept: int,
         for piece in range(iteration % 3):
             second.add(bytes([iteration, piece]), iteration)
     assert second.hex == whole.hex
+
+
+def test_what_the_header_holds_lies_side_by_side() -> None:
+    assert max(Word.TOLD, Word.KEPT, Word.COMPLETED) < Word.OUTCOME
+    assert SLOTS.stop <= Word.TOLD_IN
+    assert Word.TOLD_IN + TOLD_KEPT <= HEADER_BYTES // 8

@@ -18,6 +18,7 @@ from harness.results.perf_tests import entry, results
 from harness.results.store import Store
 from tests.engine.ab_documents import a_document
 from tests.results.documents import TRACE, a_result, a_stored_run
+from tests.results.suites import a_step, in_every_state
 
 RULES = [
     {"metric": "step.latency_ms", "stat": "p95", "warning": "> 400", "critical": "> 500"},
@@ -64,6 +65,8 @@ def every_kind(folder: Path) -> dict[str, list[dict[str, Any]]]:
         "scenario_metrics": [scenario_metrics(result), scenario_metrics(cancelled)],
         "baseline": [baseline.build(result)],
         "ab": [a_document()],
+        "suite": in_every_state(folder),
+        "step": [a_step()],
         "perf_test_results": [perf_tests()],
         "event": [event, {**event, "iteration": 3, "any": {"thing": None}}],
     }

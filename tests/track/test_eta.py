@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from harness.track.eta import Current, Expected, estimate, learn
+from harness.track.eta import Current, Expected, Past, estimate, learn
 
 STEPS = [20.0, 60.0, 240.0, 30.0, 120.0, 10.0]
 
@@ -16,20 +16,25 @@ def known(seconds: float, spread: float = 0.1) -> Expected:
 
 
 def test_without_a_past_there_is_nothing_to_expect() -> None:
-    assert learn([]) is None
+    assert learn([]).steps == {}
 
 
 def test_the_newest_duration_weighs_three_tenths() -> None:
-    found = learn([10.0, 20.0])
-    assert found is not None
-    assert found.seconds == pytest.approx(13.0)
+    found = learn([{"a": 10.0}, {"a": 20.0}]).steps["a"]
+    assert (found.seconds, found.runs) == (pytest.approx(13.0), 2)
 
 
-def test_steps_that_vary_promise_less() -> None:
-    steady, wild = learn([10.0] * 8), learn([10.0, 20.0] * 4)
-    assert steady is not None
-    assert wild is not None
-    assert steady.spread < 0.2 < wild.spread
+def test_runs_that_differ_as_a_whole_are_told_from_steps_that_differ_among_themselves() -> None:
+    whole = learn([{"a": 10.0, "b": 30.0}, {"a": 20.0, "b": 60.0}] * 5)
+    apart = learn([{"a": 10.0, "b": 30.0}, {"a": 30.0, "b": 10.0}] * 5)
+    assert whole.speed_spread > 0.4 > apart.speed_spread
+    assert whole.steps["a"].spread < 0.15 < apart.steps["a"].spread
+
+
+def test_two_lucky_runs_do_not_promise_certainty() -> None:
+    found = learn([{"a": 10.0}] * 3)
+    assert found.speed_spread > 0.15
+    assert found.steps["a"].spread > 0.1
 
 
 def test_a_run_that_is_slower_stretches_what_is_to_come() -> None:
@@ -101,11 +106,15 @@ def share_within(estimator: Simulated, run_noise: float, step_noise: float, slow
 
 
 def ours(past: Sequence[Sequence[float]], done: Sequence[float]) -> float:
-    expected = [learn([run[i] for run in past]) for i in range(len(STEPS))]
-    steps = [each for each in expected if each is not None]
-    found = estimate(list(zip(steps, done, strict=False)), None, steps[2:])
+    known = learned(past)
+    steps = list(known.steps.values())
+    found = estimate(list(zip(steps, done, strict=False)), None, steps[2:], known.speed_spread)
     assert found is not None
     return found.seconds
+
+
+def learned(past: Sequence[Sequence[float]]) -> Past:
+    return learn([{str(i): seconds for i, seconds in enumerate(run)} for run in past])
 
 
 def mean_of_done(past: Sequence[Sequence[float]], done: Sequence[float]) -> float:
@@ -113,8 +122,7 @@ def mean_of_done(past: Sequence[Sequence[float]], done: Sequence[float]) -> floa
 
 
 def weighted_mean(past: Sequence[Sequence[float]], done: Sequence[float]) -> float:
-    expected = [learn([run[i] for run in past]) for i in range(2, len(STEPS))]
-    return sum(each.seconds for each in expected if each is not None)
+    return sum(step.seconds for step in list(learned(past).steps.values())[2:])
 
 
 def test_on_a_quiet_host_nearly_every_estimate_is_within_a_fifth() -> None:

@@ -162,7 +162,7 @@ class LlamaServer:
         )
         broken = [each for each in part if each.failure is not None and each.failure.reason in (*_BROKEN, "cancelled")]
         if broken and not context.cancelled and process.await_end(_NOTICE_S):
-            part = load.without_refused(part)
+            part = load.without_unread(part, broken)
             for each in broken:
                 each.failure = process.why_ended()
         load.take(part)

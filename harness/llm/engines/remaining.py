@@ -43,15 +43,23 @@ class Remaining:
         sent = {each.index for each in part}
         self._left = [index for index in self._left if index not in sent]
 
-    def without_refused(self, part: Sequence[Exchange]) -> list[Exchange]:
+    def without_unread(self, part: Sequence[Exchange], broken: Sequence[Exchange]) -> list[Exchange]:
         """The part of a load whose server has ended, without what reached nobody, which is left for later.
 
         A user of a closed loop who finds nobody there waits: else those few milliseconds before the end is noticed
-        would use up the whole load. In an open loop it stays a failure.
+        would use up the whole load. Nobody is there when the connection is refused, and also when it is broken off and
+        was made after the first of the `broken` ones: a dying process still has connections accepted for it. In an
+        open loop both stay failures.
         """
         if isinstance(self._schedule, Open):
             return list(part)
-        return [each for each in part if each.failure is None or each.failure.reason != "refused"]
+        first_ns = min(each.ended_ns for each in broken)
+        unread = [
+            each
+            for each in broken
+            if each.sent_ns >= first_ns or (each.failure is not None and each.failure.reason == "refused")
+        ]
+        return [each for each in part if not any(each is one for one in unread)]
 
     def miss(self, why: Failure) -> None:
         """Of an open loop, what fell due while the server was away has failed; a closed loop just waited."""

@@ -98,10 +98,10 @@ class EtaError:
         """What two simpler estimates would have said after the second step."""
         left = sum(durations[2:])
         mean = sum(durations[:2]) / 2 * len(durations[2:])
-        later = (learn(column) for column in list(zip(*past, strict=True))[2:])
-        weighted = sum(expected.seconds for expected in later if expected is not None)
+        weighted = learn([{str(i): each for i, each in enumerate(run[2:])} for run in past]).steps.values()
+        expected = sum(step.seconds for step in weighted)
         self._note("mean_within_20pct", abs(mean / left - 1) <= WITHIN)
-        self._note("ewma_within_20pct", abs(weighted / left - 1) <= WITHIN)
+        self._note("ewma_within_20pct", abs(expected / left - 1) <= WITHIN)
 
     def teardown(self) -> None:
         """Removes what the inner runs wrote."""

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.controlloop.disktier.importer import import_torch
+
 POLICY = "policy.pt"
 OBSERVED, PUSHES = 4, 2
 
@@ -37,7 +39,7 @@ def save(policy: Policy, folder: Path) -> None:
 
 def load(folder: Path) -> Policy:
     """The policy that a step has left in its folder; only tensors and numbers are read, no code."""
-    kept = torch.load(folder / POLICY, weights_only=True)
+    kept = import_torch(folder / POLICY)
     policy = Policy(kept["hidden"])
     policy.load_state_dict(kept["state"])
     return policy

