@@ -25,11 +25,12 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m harness trend",
         description="Shows one metric over the completed runs of a scenario, oldest first. Each value is held against "
-        "the median of the five before it on the same host. Nothing is judged: see compare and ab.",
+        "the median of the five before it on the same host. See also compare and ab.",
     )
     parser.add_argument("of", metavar="SCENARIO", help="the scenario")
     parser.add_argument("metric", nargs="?", help="the metric; without one, that which stands for a run in lists")
     parser.add_argument("--stat", choices=STATS, default="p50", help="the statistic (default p50)")
+    parser.add_argument("--changes", action="store_true", help="says where it last changed (extra stats, five runs)")
     parser.add_argument("--format", choices=("text", "json", "markdown", "csv"), default="text")
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     add_filters(parser, 50)
@@ -48,7 +49,9 @@ def _document(options: argparse.Namespace) -> dict[str, Any]:
     equal["pinned"] = "1" if options.pinned else None
     try:
         tell_recovered(history.recover())
-        return trend(history, options.of, options.metric, options.stat, last=options.last, **equal)
+        return trend(
+            history, options.of, options.metric, options.stat, last=options.last, changes=options.changes, **equal
+        )
     finally:
         history.close()
 
@@ -64,10 +67,20 @@ def _rendered(document: Mapping[str, Any], form: str) -> str:
     lines = [f"{document['metric']} {document['stat']} of {document['scenario']}, {document['unit']}"]
     if floor is not None:
         lines.append(f"two runs differ by up to {floor['percent']:.1f} % by chance, from {floor['runs']} runs")
+    if document["change"] is not None:
+        lines.append(_changed(document["change"]))
     table = pipes if form == "markdown" else columns
     largest = max((abs(point["value"] or 0.0) for point in document["points"]), default=0.0)
     rows = [_row(point, largest, markdown=form == "markdown") for point in document["points"]]
     return "\n".join([*lines, "", table(_HEADINGS, rows)]) + "\n"
+
+
+def _changed(change: Mapping[str, Any]) -> str:
+    said = f"last change: {change['verdict']}: {change['reason']}"
+    if change.get("since") is None:
+        return said
+    by = "divided by the canary" if change["normalised"] else "without a canary, so the host may be why"
+    return f"{said}; {100 * change['effect']:+.1f} % worse since {change['since']}, p = {change['p']:.3g}, {by}"
 
 
 def _row(point: Mapping[str, Any], largest: float, *, markdown: bool) -> list[str]:

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from harness.errors import NotFound
+from harness.measure.canary import CANARY
 from harness.measure.stats import percentile
 from harness.results.history import History
 from harness.results.names import metrics_name
@@ -15,12 +17,22 @@ STATS = ("p50", "mean", "p95", "p99", "min", "max")
 _BEFORE = 5  # runs whose median each value is held against
 
 
-def trend(history: History, scenario: str, metric: str | None, stat: str, *, last: int, **equal: Any) -> dict[str, Any]:
+def trend(
+    history: History,
+    scenario: str,
+    metric: str | None,
+    stat: str,
+    *,
+    last: int,
+    changes: bool = False,
+    **equal: Any,
+) -> dict[str, Any]:
     """The trend document: a point a completed run, oldest first; `equal` narrows the runs as `Index.find` does.
 
     Without a metric it is the one that stands for the newest run in lists. Each point says how far it lies from the
     median of the five before it, as far as they were measured on its host, and which of host, device, model and
-    configuration changed since the point before. Nothing is judged: see `compare` and `ab`.
+    configuration changed since the point before. With `changes` it also says where the metric last changed, over
+    the points of the newest one's host and device; that loads the library of change points.
 
     Raises:
         NotFound: no completed run of the scenario, or none that measured the metric.
@@ -32,13 +44,15 @@ def trend(history: History, scenario: str, metric: str | None, stat: str, *, las
     points: list[dict[str, Any]] = []
     names: set[str] = set()
     unit: str | None = None
+    better = "lower"
     for row in rows:
         metrics = _metrics(history, row)
         names |= metrics.keys()
         found = metrics.get(chosen)
         if found is not None and isinstance(found.get(stat), int | float):
             unit = unit or found["unit"]
-            points.append(_point(row, found, stat, points, unit))
+            better = found.get("better", "lower")
+            points.append(_point(row, found, stat, points, unit) | {"canary": _canary(metrics)})
     if not points:
         known = ", ".join(sorted(names)) or "nothing"
         raise NotFound(f"no run of {scenario!r} measured {chosen!r}", f"They measured {known}")
@@ -51,7 +65,27 @@ def trend(history: History, scenario: str, metric: str | None, stat: str, *, las
         "unit": unit,
         "noise_floor": None if floor is None else {"percent": floor.percent, "runs": floor.runs},
         "points": points,
+        "change": _change(_like(points, points[-1]), better) if changes else None,
     }
+
+
+def _canary(metrics: Mapping[str, Any]) -> float | None:
+    """The median of the reference workload that was timed beside the run, where one was."""
+    value = metrics.get(CANARY, {}).get("p50")
+    return value if isinstance(value, int | float) and value > 0 else None
+
+
+def _change(points: Sequence[Mapping[str, Any]], better: str) -> dict[str, Any]:
+    """Where the metric last changed; divided by the canaries where every run has one, else the host may be why."""
+    from harness.gates.decide.history import last_change
+
+    normalised = all(point["canary"] is not None for point in points)
+    values = [point["value"] / (point["canary"] if normalised else 1.0) for point in points]
+    if min(values) <= 0:
+        return {"verdict": "undecided", "reason": "not all values are positive, so they have no ratio"}
+    found = last_change(values, higher_is_better=better == "higher")
+    since = None if found.at is None else points[found.at]["run_id"]
+    return {**asdict(found), "since": since, "normalised": normalised}
 
 
 def _metrics(history: History, row: Mapping[str, Any]) -> Mapping[str, Any]:

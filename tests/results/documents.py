@@ -21,6 +21,7 @@ CATALOGUE = {
         Metric("step.latency_ms", "ms", "histogram", "lower", "time of one step"),
         Metric("step.late_total", "1", "counter", "lower", "steps beyond their deadline"),
         Metric("other.rate", "1/s", "gauge", "higher", "requests a second"),
+        Metric("canary.duration_ms", "ms", "histogram", "lower", "time of the reference workload"),
     )
 }
 SENSORS = {

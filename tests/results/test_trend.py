@@ -58,3 +58,34 @@ def test_a_run_whose_short_document_is_lost_is_left_out(history: History) -> Non
     (history.runs / newest / "rollback_metrics.json").write_text("{")
     assert len(trend(history, "rollback", "step.latency_ms", "p50", last=9)["points"]) == 3
     history.close()
+
+
+def test_the_last_change_is_found_where_it_was(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path)
+    runs = []
+    for number in range(16):
+        value = (10.0 if number < 8 else 12.0) + 0.01 * (number % 3)
+        runs.append(a_stored_run(store, measured={"step.latency_ms": [value] * 3}))
+    store.close()
+    history = History(tmp_path)
+    found = trend(history, "rollback", "step.latency_ms", "p50", last=20, changes=True)["change"]
+    ordered = [point["run_id"] for point in trend(history, "rollback", "step.latency_ms", "p50", last=20)["points"]]
+    assert (found["verdict"], found["since"], found["normalised"]) == ("slower", ordered[8], False)
+    assert found["effect"] == pytest.approx(0.2, abs=0.01)
+    history.close()
+
+
+def test_a_history_that_only_follows_its_canary_has_not_changed(tmp_path: Path) -> None:
+    """Trap: stored times compared plainly call the host's own change of speed a regression."""
+    store = Store(tmp_path)
+    for number in range(16):
+        speed = 1.0 if number < 8 else 1.3
+        measured = {"step.latency_ms": [speed * (10.0 + 0.01 * (number % 3))] * 3, "canary.duration_ms": [speed] * 3}
+        a_stored_run(store, measured=measured)
+    store.close()
+    history = History(tmp_path)
+    found = trend(history, "rollback", "step.latency_ms", "p50", last=20, changes=True)["change"]
+    assert (found["verdict"], found["normalised"]) == ("same", True)
+    history.close()
