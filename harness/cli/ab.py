@@ -143,7 +143,7 @@ def compare(words: Words, options: argparse.Namespace, kind: Literal["ab", "nois
     overrides = {arm: words.overrides(arm) for arm in ("A", "B")}
     preload = guess([*overrides["A"], *overrides["B"]], options.config_dir)
     with launching([*preload, "harness.engine.arm"]) as (launcher, cancel):
-        from harness.cli.run import _check, import_path
+        from harness.cli.run import check_jobs, import_path
         from harness.config.compose import compose
         from harness.engine.ab import Comparison
         from harness.paths import outputs
@@ -152,7 +152,7 @@ def compare(words: Words, options: argparse.Namespace, kind: Literal["ab", "nois
         composed = {arm: compose(texts, options.config_dir) for arm, texts in overrides.items()}
         _refuse_sweeps(composed)
         path = import_path(options.config_dir)
-        _check(list(composed.values()), launcher, cancel, path)
+        check_jobs(list(composed.values()), launcher, cancel, path)
         sides = {arm: _side(words, arm, composed[arm], path) for arm in composed}
         metric = options.metric or ("command.wall_ms" if words.command else "iteration.duration_ms")
         document, folder = Comparison(

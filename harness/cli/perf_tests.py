@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     """
     options = _parse(argv)
     from harness.cli.preload import guess
-    from harness.cli.run import _check, _engine, import_path, launching
+    from harness.cli.run import check_jobs, engine_for, import_path, launching
 
     overrides = [f"suite={options.suite}", *options.words]
     with launching(guess(overrides, options.config_dir)) as (launcher, cancel):
@@ -36,8 +36,8 @@ def main(argv: Sequence[str]) -> int:
 
         whole, jobs = compose_all(overrides, options.config_dir)
         path = import_path(options.config_dir)
-        _check([whole, *jobs], launcher, cancel, path)
-        engine = _engine(launcher, cancel, ["harness", "perf-tests", *argv], path)
+        check_jobs([whole, *jobs], launcher, cancel, path)
+        engine = engine_for(launcher, cancel, ["harness", "perf-tests", *argv], path)
         tests = PerfTests(
             engine,
             tolerance=options.tolerance,

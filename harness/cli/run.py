@@ -54,11 +54,11 @@ def measure(arguments: Arguments, command: Sequence[str], earlier: "Jobs | None"
         path = import_path(arguments.config_dirs)
         if whole.mode == "RUN":
             return single(whole, launcher, cancel, command, path)
-        _check([whole, *jobs], launcher, cancel, path)
+        check_jobs([whole, *jobs], launcher, cancel, path)
         from harness.cli.suite import begin, matching
         from harness.paths import outputs
 
-        engine = _engine(launcher, cancel, command, path)
+        engine = engine_for(launcher, cancel, command, path)
         noted = matching(jobs, earlier) if earlier else begin(outputs(), whole, jobs, arguments, command)
         return _sweep(engine, whole, arguments, noted)
 
@@ -115,11 +115,11 @@ def conduct(
     """
     from harness.config.spec import RunSpec
 
-    _check([composed], launcher, cancel, path)
-    return _engine(launcher, cancel, command, path, lines).run(RunSpec.from_composed(composed), past)
+    check_jobs([composed], launcher, cancel, path)
+    return engine_for(launcher, cancel, command, path, lines).run(RunSpec.from_composed(composed), past)
 
 
-def _engine(
+def engine_for(
     launcher: Launcher,
     cancel: CancelRequest,
     command: Sequence[str],
@@ -139,7 +139,7 @@ def _engine(
     return Engine(launcher, store, cancel, run_report, command, path, [lines], lines)
 
 
-def _check(composed: Sequence["Composed"], launcher: Launcher, cancel: CancelRequest, path: Sequence[str]) -> None:
+def check_jobs(composed: Sequence["Composed"], launcher: Launcher, cancel: CancelRequest, path: Sequence[str]) -> None:
     """Holds everything against its schemas before anything runs.
 
     Raises:
