@@ -126,6 +126,7 @@ def engine_for(
     path: Sequence[str],
     out: TextIO | None = None,
 ) -> "Engine":
+    """The engine over this user's store, which says first which runs were found dead."""
     from harness.cli.results import tell_recovered
     from harness.engine.run import Engine
     from harness.paths import outputs
