@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-SPIN_NS = 150_000  # a sleeping thread wakes up some 100 us late; the rest of the way it asks the clock
+SPIN_NS = 300_000  # a sleeping thread wakes up 50 to 250 us late; the rest of the way it asks the clock
 
 
 class Dispatcher(threading.Thread):
