@@ -5,7 +5,6 @@ measured work itself), stored times raised no false alarm where plain ones raise
 all work, so it takes out what is common to all: it hashes, and it walks through memory, for a quarter of a millisecond.
 """
 
-import hashlib
 import time
 
 CANARY = "canary.duration_ms"
@@ -18,7 +17,9 @@ class Canary:
     """Does the same work whenever it is asked and gives its time in milliseconds."""
 
     def __init__(self) -> None:
-        self._memory = bytearray(1 << 20)
+        from hashlib import sha256  # here, because verbs that only read need no more than the metric's name
+
+        self._hash, self._memory = sha256, bytearray(1 << 20)
         self.duration_ms()  # the first one would touch the pages
 
     def duration_ms(self) -> float:
@@ -26,7 +27,7 @@ class Canary:
         memory, clock = self._memory, time.perf_counter_ns
         started = clock()
         for _ in range(_HASHED):
-            hashlib.sha256(_BLOCK).digest()
+            self._hash(_BLOCK).digest()
         at = 0
         for _ in range(_STEPS):
             at = (at + 4093 * 17) & 0xFFFFF
