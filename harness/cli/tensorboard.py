@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
                 written[run_id] += mirrors[run_id].update()
             running = running - ended if options.follow else set()
             if running:
-                time.sleep(_LOOK_S)
+                time.sleep(_LOOK_S)  # another process writes the files; they are looked at again
         for mirror in mirrors.values():
             mirror.close()
     finally:

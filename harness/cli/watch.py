@@ -68,4 +68,4 @@ def _follow(history: History, watched: Watched, interval_s: float, *, as_json: b
         if look.ended:
             view.close()
             return look
-        time.sleep(interval_s)
+        time.sleep(interval_s)  # between two looks at files that another process writes

@@ -103,7 +103,7 @@ class ControlLoop:
             Cancelled: the run is to end.
             RestoreFailed: a step failed and nothing could be restored.
             BenchmarkFailed: more steps failed than may be recovered from.
-            Halted: a restore missed its deadline.
+            Halted: a restore missed its deadline, or three epochs failed in a row.
         """
         progress = self.trainer.progress
         self.rollback.keep()
@@ -213,6 +213,7 @@ class ControlLoop:
             started = time.perf_counter_ns()
             self._epoch_hook(latency_ms, accuracy)
             self._telemetry.record("tolaria.hook.latency_ms", (time.perf_counter_ns() - started) / 1e6)
+            self.emergency.close_epoch(failed=progress.epoch - 1 in self.epochs_failed)
         self._epoch_started_ns = time.perf_counter_ns()
 
     def _evaluate(self) -> float:

@@ -17,9 +17,6 @@ from harness.results.perf_tests import Class, entry
 from harness.track.facts import CANARY, Facts, facts_of
 from harness.track.recommend import expectation
 
-LIMIT_S = 600.0
-TOLERANCE = 0.25
-
 
 class PerfTests:
     """Runs the specs in turn; `tell` gets a line for each."""

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from harness.errors import BenchmarkFailed
 from harness.llm.ask import Ask, user_says
-from harness.llm.fitting import Fitter
+from harness.llm.exact_length import Fitter
 from harness.llm.prompts import Generated, Prompts
 from harness.llm.request import Endpoint, Message, Request, Sampling
 from harness.ranges import Range
@@ -35,17 +35,27 @@ class Workload:
     """A source of requests for one run."""
 
     def __init__(
-        self, prompts: Prompts, asking: Asking, count_tokens: Callable[[str], int | None], *, seed: int, salt: str
+        self,
+        prompts: Prompts,
+        asking: Asking,
+        count_tokens: Callable[[str], int | None],
+        *,
+        seed: int,
+        salt: str,
+        tell_inexact: Callable[[int, int], None],
     ) -> None:
-        """`salt` tells runs of the same seed apart, so that a server that outlives them has not seen the prompts."""
+        """`salt` tells runs of the same seed apart, so that a server that outlives them has not seen the prompts.
+
+        `tell_inexact` is called with the tokens asked for and those made, when the tokenizer does not confirm a length.
+        """
         self.asking = asking
         self._prompts = prompts
         self._fitter = Fitter(count_tokens)
         self._seed, self._salt = seed, salt
+        self._tell_inexact = tell_inexact
         self._asks = prompts.asks() if asking.prompt_tokens is None else []
         self._made = 0
         self.overhead_tokens = 0  # what the template adds to a text; found by asking once
-        self.inexact = 0  # prompts whose length the tokenizer did not confirm
         if asking.prompt_tokens is None and not self._asks:
             raise BenchmarkFailed(
                 "these prompts have no length of their own and none was asked for",
@@ -112,7 +122,8 @@ class Workload:
                 f"and the beginning that no other prompt shares {fitted.tokens}",
                 f"ask for {least} or more, or set scenario.ask.endpoint=completions, which has no template",
             )
-        self.inexact += not fitted.exact
+        if not fitted.exact:
+            self._tell_inexact(prompt_tokens or 0, fitted.tokens + self.overhead_tokens)
         return user_says(fitted.text)
 
 

@@ -74,7 +74,7 @@ class PortableHostSensors:
     def _mhz() -> float | None:
         try:
             frequency = psutil.cpu_freq()
-        except (OSError, NotImplementedError, AttributeError):
+        except (OSError, NotImplementedError, AttributeError):  # each from psutil on some system without a clock rate
             return None
         return float(frequency.current) or None if frequency else None
 

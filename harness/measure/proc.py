@@ -77,15 +77,6 @@ def parse_stat(content: bytes) -> Stat:
     return Stat(fields[0].decode(), int(fields[1]), cpu_ticks, threads, started, virtual, pages)
 
 
-def stat_of(pid: int) -> Stat | None:
-    """The stat of one process, None when it has gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            return parse_stat(file.read())
-    except (OSError, ValueError, IndexError):
-        return None
-
-
 def children(pid: int) -> list[int]:
     """The direct children of a process, those of all its threads."""
     found: list[int] = []

@@ -77,7 +77,7 @@ def _is_dead(started: Mapping[str, Any], marker: Path) -> bool:
     try:
         with FileLock(_lock_of(marker), blocking=False):
             return True
-    except (Timeout, NotImplementedError, OSError):
+    except (Timeout, NotImplementedError, OSError):  # held, or a file system without locks: nobody can say it is dead
         return False
 
 

@@ -201,7 +201,7 @@ class Store:
         from filelock import FileLock
 
         lock = FileLock(self.active / f".{run_id}.lock")
-        with contextlib.suppress(NotImplementedError):
+        with contextlib.suppress(NotImplementedError):  # what filelock raises where there are no locks
             lock.acquire(blocking=False)
             return lock
         return None

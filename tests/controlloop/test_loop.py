@@ -1,5 +1,6 @@
 import pytest
 
+from harness.controlloop.emergency import Halted
 from harness.controlloop.faults import FaultKind
 from harness.controlloop.reference import Reference, undisturbed
 from harness.controlloop.ring import Method
@@ -157,3 +158,25 @@ def test_a_missed_deadline_that_no_fault_explains_is_counted_as_unexpected() -> 
     assert control.counters()["tolaria.step.deadline_unexpected_total"] == 0
     control.deadline_exceeded += 1
     assert control.counters()["tolaria.step.deadline_unexpected_total"] == 1
+
+
+def test_a_failed_epoch_is_elevated_and_a_clean_one_clears_it() -> None:
+    told = Told()
+    control = loop(trainer(), told, kind="exception")
+    control._fault.at = 0
+    control.run()
+    (risen,) = told.named("tolaria.emergency.escalated")
+    (cleared,) = told.named("tolaria.emergency.cleared")
+    assert (risen["now"], cleared["before"]) == ("ELEVATED", "ELEVATED")
+    assert control.emergency.halts == 0
+
+
+def test_three_failed_epochs_in_a_row_halt() -> None:
+    told = Told()
+    control = loop(trainer(), told)
+    control.emergency.close_epoch(failed=True)
+    control.emergency.close_epoch(failed=True)
+    control.epochs_failed.add(0)
+    with pytest.raises(Halted):
+        control.run()
+    assert control.epochs_done == 1

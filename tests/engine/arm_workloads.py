@@ -66,7 +66,7 @@ class Faulty:
                 case "exits":
                     os._exit(7)
                 case "hangs":
-                    time.sleep(3600)
+                    time.sleep(3600)  # the hang itself
                 case "silent":
                     return None
         return {"test.units": 1.0}
@@ -88,7 +88,7 @@ class Waits:
         self._calls += 1
         if self._sign.exists() and self._calls == self._at:
             self._sign.with_suffix(".reached").touch()
-            time.sleep(3600)
+            time.sleep(3600)  # the hang in which it is killed
         return {"test.units": 1.0}
 
     def teardown(self) -> None:

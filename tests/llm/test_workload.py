@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,23 @@ def asking(**changes: Any) -> Asking:
     return Asking(**{**plain, **changes})
 
 
-def a_workload(prompts: Prompts | None = None, salt: str = "run", overhead: int = 0, **changes: Any) -> Workload:
-    made = Workload(prompts or Generated(), asking(**changes), lambda text: len(text.split()), seed=3, salt=salt)
+def words_of(text: str) -> int:
+    return len(text.split())
+
+
+def a_workload(
+    prompts: Prompts | None = None,
+    salt: str = "run",
+    overhead: int = 0,
+    count: Callable[[str], int | None] = words_of,
+    told: list[tuple[int, int]] | None = None,
+    **changes: Any,
+) -> Workload:
+    def tell(asked_tokens: int, made_tokens: int) -> None:
+        assert told is not None, "a prompt is not of the length asked for"
+        told.append((asked_tokens, made_tokens))
+
+    made = Workload(prompts or Generated(), asking(**changes), count, seed=3, salt=salt, tell_inexact=tell)
     made.overhead_tokens = overhead
     return made
 
@@ -34,6 +50,14 @@ def test_prompts_have_the_length_asked_for_with_the_template() -> None:
     request = a_workload(overhead=30).request()
     assert len(request.text.split()) == 10
     assert request.sampling.max_tokens == 8
+
+
+def test_a_length_that_the_tokenizer_cannot_make_is_told() -> None:
+    told: list[tuple[int, int]] = []
+    a_workload(told=told).request()
+    assert told == []
+    a_workload(told=told, count=lambda text: 2 * words_of(text), prompt_tokens=41).request()
+    assert told == [(41, 40)]
 
 
 def test_no_two_prompts_begin_alike() -> None:

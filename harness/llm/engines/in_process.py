@@ -130,7 +130,7 @@ class InProcessLoad:
             if self._over.wait(left_ns / 1e9):
                 return False
         while time.monotonic_ns() < due_ns:
-            time.sleep(0)
+            time.sleep(0)  # gives the interpreter up, so that callbacks are not held back
         return not self._over.is_set()
 
     def _ask(self, index: int, intended_ns: int) -> int:

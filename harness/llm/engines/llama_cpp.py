@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from harness.llm.engine import EngineFailed, Served
@@ -15,7 +16,7 @@ from harness.llm.engines import openmp, probe
 from harness.llm.engines.call import Call, Noted
 from harness.llm.engines.chunk_reading import read_chunks
 from harness.llm.engines.in_process import InProcessLoad
-from harness.llm.engines.llama_settings import LlamaSettings, library_version, load
+from harness.llm.engines.llama_settings import LlamaSettings, library_version, load, settings_of
 from harness.llm.engines.side_calls import SideCalls
 from harness.llm.exchange import Exchange, Failure
 from harness.llm.model_file import find_model
@@ -48,13 +49,17 @@ class LlamaCpp:
         busy_wait: bool,
     ) -> None:
         self._model_path = model_path
-        self._threads = threads
-        self._context_tokens = context_tokens
-        self._slots = slots
-        self._batch_tokens, self._micro_batch_tokens = batch_tokens, micro_batch_tokens
-        self._prompt_cache_mb = prompt_cache_mb
-        self._gpu_layers = gpu_layers
-        self._warm_up = warm_up
+        self._settings_of = partial(
+            settings_of,
+            threads=threads,
+            context_tokens=context_tokens,
+            slots=slots,
+            batch_tokens=batch_tokens,
+            micro_batch_tokens=micro_batch_tokens,
+            prompt_cache_mb=prompt_cache_mb,
+            gpu_layers=gpu_layers,
+            warm_up=warm_up,
+        )
         self._busy_wait = busy_wait
         self._server: Any = None
         self._calls: SideCalls | None = None
@@ -66,18 +71,7 @@ class LlamaCpp:
         file = find_model(self._model_path)
         digest = file.digest
         openmp.settle(self._busy_wait)
-        settings = LlamaSettings(
-            model_path=str(file.path),
-            model_name=file.name,
-            threads=self._threads or openmp.default_threads(),
-            context_tokens=self._context_tokens,
-            slots=self._slots,
-            batch_tokens=self._batch_tokens,
-            micro_batch_tokens=self._micro_batch_tokens,
-            prompt_cache_mb=self._prompt_cache_mb,
-            gpu_layers=self._gpu_layers,
-            warm_up=self._warm_up,
-        )
+        settings = self._settings_of(file)
         load_ms = self._load(settings)
         self._calls = SideCalls(Target.of(f"{self._server.listening_address}/v1"))
         found = probe.look("llama_cpp", self._calls, file.name)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from harness.llm.engine import EngineFailed, Served
 from harness.llm.engines import openmp
-from harness.llm.engines.llama_settings import LlamaSettings, library_version
+from harness.llm.engines.llama_settings import library_version, settings_of
 from harness.llm.engines.openai import OpenAIEngine
 from harness.llm.engines.owned import OwnedProcess
 from harness.llm.engines.remaining import Remaining
@@ -45,13 +46,17 @@ class LlamaServer:
         kernel_stamps: bool,
     ) -> None:
         self._model_path = model_path
-        self._threads = threads
-        self._context_tokens = context_tokens
-        self._slots = slots
-        self._batch_tokens, self._micro_batch_tokens = batch_tokens, micro_batch_tokens
-        self._prompt_cache_mb = prompt_cache_mb
-        self._gpu_layers = gpu_layers
-        self._warm_up = warm_up
+        self._settings_of = partial(
+            settings_of,
+            threads=threads,
+            context_tokens=context_tokens,
+            slots=slots,
+            batch_tokens=batch_tokens,
+            micro_batch_tokens=micro_batch_tokens,
+            prompt_cache_mb=prompt_cache_mb,
+            gpu_layers=gpu_layers,
+            warm_up=warm_up,
+        )
         self._busy_wait = busy_wait
         self._memory_limit_mb = memory_limit_mb
         self._ready_s = ready_s
@@ -67,7 +72,7 @@ class LlamaServer:
         version = library_version()
         file = self._file = find_model(self._model_path)
         digest = file.digest  # before the clock starts: it reads the whole file
-        settings = self._settings(file)
+        settings = self._settings_of(file)
         process = self._process = OwnedProcess(
             settings, openmp.environment(self._busy_wait), context.folder / LOG, self._memory_limit_mb
         )
@@ -94,20 +99,6 @@ class LlamaServer:
             settings={**file.settings(), **settings.shown(), **self._own_settings()},
             pid=process.pid,
             load_ms=process.load_ms,
-        )
-
-    def _settings(self, file: ModelFile) -> LlamaSettings:
-        return LlamaSettings(
-            model_path=str(file.path),
-            model_name=file.name,
-            threads=self._threads or openmp.default_threads(),
-            context_tokens=self._context_tokens,
-            slots=self._slots,
-            batch_tokens=self._batch_tokens,
-            micro_batch_tokens=self._micro_batch_tokens,
-            prompt_cache_mb=self._prompt_cache_mb,
-            gpu_layers=self._gpu_layers,
-            warm_up=self._warm_up,
         )
 
     def _own_settings(self) -> dict[str, object]:

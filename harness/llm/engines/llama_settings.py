@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.llm.engine import EngineFailed
+from harness.llm.engines import openmp
+from harness.llm.model_file import ModelFile
 
 _INSTALL = "install it with `pip install -e '.[llm]'`; it also needs the system's libgomp (Debian: libgomp1)"
 _LOG_ERRORS = 1  # of llama.cpp's levels; a line for each request would cost time in the middle of a load
@@ -28,6 +30,12 @@ class LlamaSettings:
     def shown(self) -> dict[str, Any]:
         """The settings as they stand in a result; the path is the user's own affair."""
         return {name: value for name, value in asdict(self).items() if not name.startswith("model_")}
+
+
+def settings_of(file: ModelFile, *, threads: int | None, **knobs: Any) -> LlamaSettings:
+    """The settings for a model file, from the knobs that YAML gives; without `threads`, one less than the cores."""
+    threads = threads or openmp.default_threads()
+    return LlamaSettings(model_path=str(file.path), model_name=file.name, threads=threads, **knobs)
 
 
 def library_version() -> str:

@@ -46,9 +46,7 @@ class OpenAIEngine:
         kernel_stamps: bool,
         ready_s: Annotated[float, Range(min=0)],
     ) -> None:
-        self._base_url = base_url
         self._wanted = model
-        self._api_key_env = api_key_env
         self._kind: Kind = server
         self._keep_alive = keep_alive
         self._kernel_stamps = kernel_stamps
@@ -122,7 +120,7 @@ class OpenAIEngine:
             if time.monotonic() >= until:
                 message = f"{self._target.url} was still loading after {self._ready_s:g} s"
                 raise EngineFailed(message, "give it longer with llm.ready_s", "loading")
-            time.sleep(_LOOK_S)
+            time.sleep(_LOOK_S)  # a server that loads can only be asked again
 
     def _check(self, listed: Reply) -> None:
         url = self._target.url

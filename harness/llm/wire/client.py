@@ -9,9 +9,10 @@ from harness.llm.schedule import Closed, Patience, Schedule
 from harness.llm.wire import answer, poller
 from harness.llm.wire import stamps as kernel
 from harness.llm.wire.connection import Address, Connection, resolve
+from harness.llm.wire.course import Call
 from harness.llm.wire.flight import Flight
 from harness.llm.wire.pool import Pool
-from harness.llm.wire.reading import Call, Reading
+from harness.llm.wire.reading import Reading
 from harness.llm.wire.target import Target
 
 

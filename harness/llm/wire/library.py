@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BenchmarkFailed
-from harness.llm.exchange import Exchange, Reason
+from harness.llm.exchange import Reason
 from harness.llm.schedule import Closed, Patience, Schedule
+from harness.llm.wire.course import Call, Course
 from harness.llm.wire.dispatcher import Dispatcher
 from harness.llm.wire.flight import Flight
 from harness.llm.wire.framing import Head
-from harness.llm.wire.patience import late, wait_before_again
-from harness.llm.wire.reading import Call
+from harness.llm.wire.patience import late
 from harness.llm.wire.target import Target
 
 if TYPE_CHECKING:
@@ -43,16 +43,13 @@ class LibraryLoad:
         reuse: bool,
     ) -> None:
         self._target = target
-        self._calls = calls
+        self._course = Course(calls, [path.encode() for _, path, _ in calls], schedule, patience)
         self._schedule = schedule
         self._patience = patience
         self._cancelled = cancelled
         self._reuse = reuse
-        self._queue = iter(range(len(calls)))
-        self._left = len(calls)
         self._changed = threading.Condition()
         self._stopped = False
-        self.flights: list[Flight] = []
 
     def run(self) -> list[Flight]:
         """Sends everything and reads until the last answer, or until cancelled.
@@ -77,7 +74,7 @@ class LibraryLoad:
             self._stopped = True
             dispatcher.stop()
             client.close()
-        return list(self.flights)
+        return list(self._course.flights)
 
     def _client(self) -> "httpx.Client":
         try:
@@ -98,30 +95,22 @@ class LibraryLoad:
     def _wait(self) -> None:
         """Until everything has landed or the run is cancelled."""
         with self._changed:
-            while self._left:
+            while self._course.left:
                 self._changed.wait(_ASKED_S)
                 if not self._cancelled():
                     continue
                 self._stopped = True
-                for flight in self.flights:
+                for flight in self._course.flights:
                     if not flight.landed:
                         flight.fail("cancelled", "the run was cancelled", _clock())
                 return
 
     def _in_a_thread(self, client: "httpx.Client", due_ns: int) -> None:
         with self._changed:
-            index = next(self._queue, None)
-            if index is None:
-                return
-            flight = self._flight(index, due_ns)
-        threading.Thread(target=self._user, args=(client, flight), daemon=True, name=f"request-{index}").start()
-
-    def _flight(self, index: int, intended_ns: int, attempt: int = 1) -> Flight:
-        request, path, body = self._calls[index]
-        flight = Flight(Exchange(index, request, intended_ns, attempt=attempt), path.encode(), body)
-        flight.unframed = True
-        self.flights.append(flight)
-        return flight
+            flight = self._course.next(due_ns)
+        if flight is not None:
+            name = f"request-{flight.exchange.index}"
+            threading.Thread(target=self._user, args=(client, flight), daemon=True, name=name).start()
 
     def _user(self, client: "httpx.Client", flight: Flight) -> None:
         """One request with its attempts; in a closed loop those that follow it."""
@@ -131,29 +120,20 @@ class LibraryLoad:
             following = self._after(following)
 
     def _after(self, flight: Flight) -> Flight | None:
-        wait_s = wait_before_again(flight, self._patience)
+        """What follows from an answer or a failure, at its time; nothing once the load has ended."""
         with self._changed:
             flight.landed = True
-            if wait_s is not None and not self._stopped:
-                first = flight.exchange
-                following = self._flight(first.index, first.intended_ns, first.attempt + 1)
-                following.previous = flight.previous
-            else:
-                self._left -= 1
-                self._changed.notify()
-                index = next(self._queue, None) if isinstance(self._schedule, Closed) and not self._stopped else None
-                if index is None or not isinstance(self._schedule, Closed):
-                    return None
-                wait_s = self._schedule.think_ns / 1e9
-                following = self._flight(index, _clock() + self._schedule.think_ns)
-                following.previous = flight
-        time.sleep(wait_s)
+            following, due_ns = (None, 0) if self._stopped else self._course.after(flight)
+            self._changed.notify()
+        if following is not None and due_ns:
+            time.sleep(max(0.0, (due_ns - _clock()) / 1e9))  # the user thinks, or comes back later as was asked
         return following
 
     def _attempt(self, client: "httpx.Client", flight: Flight) -> None:
         import httpx
 
         patience = self._patience
+        flight.unframed = True
         request = client.build_request(
             "POST", f"{self._target.url}{flight.start.decode()}", content=flight.body, headers={}
         )

@@ -8,20 +8,17 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from harness.llm.exchange import Exchange
-from harness.llm.request import Request
 from harness.llm.schedule import Closed, Patience, Schedule
 from harness.llm.wire import stamps
 from harness.llm.wire.connection import Connection
+from harness.llm.wire.course import Call, Course
 from harness.llm.wire.dispatcher import Dispatcher
 from harness.llm.wire.flight import Flight
 from harness.llm.wire.framing import Malformed
-from harness.llm.wire.patience import late, wait_before_again
+from harness.llm.wire.patience import late
 from harness.llm.wire.poller import READ, WRITE
 from harness.llm.wire.pool import Pool
 from harness.llm.wire.target import Target
-
-Call = tuple[Request, str, bytes]  # what is asked, the path below the base URL, the body
 
 _SIZE = 1 << 14  # of one read; what does not fit is there at the next turn
 _LEAD_NS = 2_000_000  # from the opening of connections to the start of the load
@@ -48,16 +45,14 @@ class Reading:
         offsets: stamps.Offsets | None,
         reuse: bool,
     ) -> None:
-        self._calls = calls
-        self._starts = [target.head(path, len(body)) for _, path, body in calls]
+        self._course = Course(calls, [target.head(path, len(body)) for _, path, body in calls], schedule, patience)
+        self._count = len(calls)
         self._schedule = schedule
         self._patience = patience
         self._cancelled = cancelled
         self._pool = pool
         self._offsets = offsets
         self._reuse = reuse
-        self._queue = iter(range(len(calls)))
-        self._left = len(calls)
         self._todo: deque[tuple[Flight, Connection | None]] = deque()
         self._inbox: deque[tuple[Flight, Connection | None, OSError | None]] = deque()
         self._dispatcher = Dispatcher(self._release)
@@ -65,7 +60,11 @@ class Reading:
         self._tick_s = min(_MOST_WAIT_S, max(0.001, min(waits) / 20))
         self._looked_ns = 0
         self._polled_ns = 0
-        self.flights: list[Flight] = []
+
+    @property
+    def flights(self) -> list[Flight]:
+        """Every attempt so far."""
+        return self._course.flights
 
     def run(self) -> None:
         """Sends everything and reads until the last answer, or until cancelled; `flights` holds what came."""
@@ -74,7 +73,7 @@ class Reading:
         try:
             self._open_ahead()
             self._begin()
-            while self._left:
+            while self._course.left:
                 self._turn()
         finally:
             if collects:
@@ -101,7 +100,7 @@ class Reading:
     def _together(self) -> int:
         """How many requests may be on their way at once, as far as the schedule tells."""
         if isinstance(self._schedule, Closed):
-            return min(self._schedule.users, len(self._calls))
+            return min(self._schedule.users, self._count)
         offsets = self._schedule.offsets_ns
         return max((bisect_right(offsets, start + _WINDOW_NS) - i for i, start in enumerate(offsets)), default=0)
 
@@ -112,16 +111,9 @@ class Reading:
             for user, start_ns in enumerate(self._schedule.starts_ns):
                 self._dispatcher.push(origin_ns + start_ns, (user, origin_ns + start_ns))
         else:
-            for index, offset_ns in zip(self._queue, self._schedule.offsets_ns, strict=True):
-                self._dispatcher.push(origin_ns + offset_ns, self._flight(index, origin_ns + offset_ns))
+            for offset_ns in self._schedule.offsets_ns:
+                self._dispatcher.push(origin_ns + offset_ns, self._course.next(origin_ns + offset_ns))
         self._dispatcher.start()
-
-    def _flight(self, index: int, intended_ns: int, user: int = 0, attempt: int = 1) -> Flight:
-        request, _, body = self._calls[index]
-        exchange = Exchange(index, request, intended_ns, attempt=attempt)
-        flight = Flight(exchange, self._starts[index], body, user)
-        self.flights.append(flight)
-        return flight
 
     def _release(self, due: "Flight | tuple[int, int]") -> None:
         """In the dispatcher's thread: sends a request whose time has come, on a connection that waits for one.
@@ -130,10 +122,10 @@ class Reading:
         """
         if isinstance(due, tuple):
             user, due_ns = due
-            index = next(self._queue, None)
-            if index is None:
+            first = self._course.next(due_ns, user)
+            if first is None:
                 return  # there are more users than requests
-            due = self._flight(index, due_ns, user)
+            due = first
         connection = self._pool.spare() if self._reuse else None
         error: OSError | None = None
         if connection is not None:
@@ -305,8 +297,7 @@ class Reading:
 
     def _landed(self, flight: Flight, connection: Connection | None) -> None:
         """What follows from an answer or a failure: another attempt, the user's next request, or nothing."""
-        wait_s = wait_before_again(flight, self._patience)
-        following, due_ns = self._next(flight) if wait_s is None else self._again(flight, wait_s)
+        following, due_ns = self._course.after(flight)
         if following is not None and not due_ns:
             self._todo.append((following, connection))
             return
@@ -315,32 +306,13 @@ class Reading:
         if following is not None:
             self._dispatcher.push(due_ns, following)
 
-    def _again(self, flight: Flight, wait_s: float) -> tuple[Flight, int]:
-        """Another attempt and its time."""
-        first = flight.exchange
-        following = self._flight(first.index, first.intended_ns, flight.user, first.attempt + 1)
-        following.previous = flight.previous
-        return following, _clock() + int(wait_s * 1e9)
-
-    def _next(self, flight: Flight) -> tuple[Flight | None, int]:
-        """The user's next request and its time, 0 for at once; nothing in an open loop."""
-        self._left -= 1
-        index = next(self._queue, None) if isinstance(self._schedule, Closed) else None
-        if index is None or not isinstance(self._schedule, Closed):
-            return None, 0
-        think_ns = self._schedule.think_ns
-        due_ns = _clock() + think_ns
-        following = self._flight(index, due_ns, flight.user)
-        following.previous = flight
-        return following, due_ns if think_ns else 0
-
     def _look(self, now_ns: int) -> None:
         """Holds every request on its way against the patience, the clocks against each other, and asks for a cancel."""
         self._looked_ns = now_ns
         if self._offsets is not None:
             self._offsets.check()
-        if self._left and self._cancelled():
-            self._left = 0
+        if self._course.left and self._cancelled():
+            self._course.left = 0
             for connection in self._pool.busy():
                 if connection.flight is not None:
                     connection.flight.fail("cancelled", "the run was cancelled", _clock())

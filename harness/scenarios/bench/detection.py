@@ -51,7 +51,7 @@ class Detection:
         self._kind: Kind = kind
         self._units = {"A": units, NULL: units, "B": units + more_units}
         self._short_rounds, self._rounds = short_rounds, rounds
-        self._pair_every, self._pair_rounds = pair_every, pair_rounds
+        self._pair_every = pair_every
         self._resamples = resamples
         self._design = Design(rounds=pair_rounds)
         self._counts: Counter[str] = Counter()

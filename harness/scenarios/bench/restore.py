@@ -23,7 +23,7 @@ from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.bench.restore_full import measure_full
 from harness.scenarios.bench.restore_subject import Size, Subject, bad_step
-from harness.scenarios.training.assembly import settled
+from harness.scenarios.settings import settled
 
 _KINDS = ("adopt", "copy", "second_fault")
 

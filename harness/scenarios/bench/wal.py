@@ -25,7 +25,7 @@ from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.bench.damage import small_log, try_all
 from harness.scenarios.bench.restore_subject import Size, Subject
-from harness.scenarios.training.assembly import settled
+from harness.scenarios.settings import settled
 
 _SEGMENT_BYTES = 4 << 20  # of the log, and the room reserved for the bare writes
 _PATIENCE_S = 60.0  # for one checkpoint to reach the disk

@@ -18,7 +18,7 @@ from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating
 from harness.scenarios.llm.record import Keep, Recorder
-from harness.scenarios.llm.subject import ONE_USER, Subject, settled
+from harness.scenarios.llm.subject import ONE_USER, Subject
 
 State = Literal["page_cache_cold", "cold"]
 _STATES: tuple[State, ...] = ("page_cache_cold", "cold")
@@ -43,8 +43,8 @@ class ColdStart:
         resident_at_most: Annotated[float, Range(min=0, max=1)],
     ) -> None:
         self._make = engine
-        self._prompts, self._asking = prompts, settled(Asking, ask)
-        self._patience, self._calibrating = settled(Patience, patience), settled(Calibrating, calibration)
+        self._prompts, self._asking = prompts, ask
+        self._patience, self._calibrating = patience, calibration
         self._recorder = Recorder(keep)
         self._at_most = resident_at_most
         self._engine: Engine | None = None

@@ -18,7 +18,7 @@ from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating
 from harness.scenarios.llm.record import Keep, Recorder
-from harness.scenarios.llm.subject import Subject, Supply, settled
+from harness.scenarios.llm.subject import Subject, Supply
 
 _RATE = "llm.concurrent.tokens_per_s"
 
@@ -38,9 +38,7 @@ class Concurrent:
         users: list[Annotated[int, Range(min=1)]],
         requests_each: Annotated[int, Range(min=1)],
     ) -> None:
-        self._subject = Subject(
-            engine, prompts, settled(Asking, ask), settled(Patience, patience), settled(Calibrating, calibration)
-        )
+        self._subject = Subject(engine, prompts, ask, patience, calibration)
         self._recorder = Recorder(keep)
         self._users, self._each = sorted(set(users)), requests_each
         if len(self._users) < 2:

@@ -14,7 +14,7 @@ from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating
 from harness.scenarios.llm.record import Keep, Recorder
-from harness.scenarios.llm.subject import ONE_USER, Subject, settled
+from harness.scenarios.llm.subject import ONE_USER, Subject
 
 
 class ContextWindow:
@@ -37,9 +37,7 @@ class ContextWindow:
         most_tokens: Annotated[int, Range(min=2)],
         guess_tokens: Annotated[int, Range(min=1)] | None,
     ) -> None:
-        self._subject = Subject(
-            engine, prompts, settled(Asking, ask), settled(Patience, patience), settled(Calibrating, calibration)
-        )
+        self._subject = Subject(engine, prompts, ask, patience, calibration)
         self._recorder = Recorder(keep)
         self._least, self._most, self._guess = least_tokens, most_tokens, guess_tokens
         if least_tokens >= most_tokens:

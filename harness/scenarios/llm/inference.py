@@ -12,7 +12,7 @@ from harness.llm.workload import Asking
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating
 from harness.scenarios.llm.record import Keep, Recorder
-from harness.scenarios.llm.subject import ONE_USER, Subject, Supply, settled
+from harness.scenarios.llm.subject import ONE_USER, Subject, Supply
 
 
 class Inference:
@@ -28,9 +28,7 @@ class Inference:
         calibration: Calibrating,
         keep: Keep,
     ) -> None:
-        self._subject = Subject(
-            engine, prompts, settled(Asking, ask), settled(Patience, patience), settled(Calibrating, calibration)
-        )
+        self._subject = Subject(engine, prompts, ask, patience, calibration)
         self._recorder = Recorder(keep)
 
     def setup(self, context: Context) -> None:

@@ -17,7 +17,7 @@ from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating
 from harness.scenarios.llm.record import Keep, Recorder
-from harness.scenarios.llm.subject import ONE_USER, Subject, Supply, settled
+from harness.scenarios.llm.subject import ONE_USER, Subject, Supply
 
 Vary = Literal["prompt_tokens", "prompt_share", "max_tokens"]
 Time = Literal["ttft", "e2e"]
@@ -43,9 +43,7 @@ class Ladder:
         fixed: str | None,
         growth: str | None,
     ) -> None:
-        self._subject = Subject(
-            engine, prompts, settled(Asking, ask), settled(Patience, patience), settled(Calibrating, calibration)
-        )
+        self._subject = Subject(engine, prompts, ask, patience, calibration)
         self._recorder = Recorder(keep)
         self._vary, self._levels, self._repeats = vary, levels, repeats
         self._time = time

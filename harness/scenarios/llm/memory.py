@@ -14,7 +14,8 @@ from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating
 from harness.scenarios.llm.record import Keep, Recorder
-from harness.scenarios.llm.subject import ONE_USER, Subject, settled
+from harness.scenarios.llm.subject import ONE_USER, Subject
+from harness.scenarios.settings import settled
 
 _MIB = 2**20
 
@@ -39,7 +40,7 @@ class Memory:
     ) -> None:
         self._make = engine
         self._prompts, self._asking = prompts, settled(Asking, ask)
-        self._patience, self._calibrating = settled(Patience, patience), settled(Calibrating, calibration)
+        self._patience, self._calibrating = patience, calibration
         self._recorder = Recorder(keep)
         self._contexts, self._fill = sorted(set(contexts)), fill
         self._subject: Subject | None = None

@@ -19,7 +19,8 @@ from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating
 from harness.scenarios.llm.record import Keep, Recorder
-from harness.scenarios.llm.subject import ONE_USER, Subject, Supply, settled
+from harness.scenarios.llm.subject import ONE_USER, Subject, Supply
+from harness.scenarios.settings import settled
 
 _METRICS = ("llm.mixed.e2e_ms", "llm.mixed.ttft_ms")
 
@@ -50,9 +51,7 @@ class Mixed:
         alone: Annotated[int, Range(min=1)],
         mix: dict[str, Share],
     ) -> None:
-        self._subject = Subject(
-            engine, prompts, settled(Asking, ask), settled(Patience, patience), settled(Calibrating, calibration)
-        )
+        self._subject = Subject(engine, prompts, ask, patience, calibration)
         self._recorder = Recorder(keep)
         self._load, self._requests, self._alone = load, requests, alone
         self._mix = {name: settled(Share, share) for name, share in mix.items()}

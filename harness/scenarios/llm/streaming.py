@@ -16,7 +16,8 @@ from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating
 from harness.scenarios.llm.record import Keep, Recorder
-from harness.scenarios.llm.subject import ONE_USER, Subject, Supply, settled
+from harness.scenarios.llm.subject import ONE_USER, Subject, Supply
+from harness.scenarios.settings import settled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +51,7 @@ class Streaming:
         requests: Annotated[int, Range(min=1)],
         stall: Stall,
     ) -> None:
-        self._subject = Subject(
-            engine, prompts, settled(Asking, ask), settled(Patience, patience), settled(Calibrating, calibration)
-        )
+        self._subject = Subject(engine, prompts, ask, patience, calibration)
         self._recorder = Recorder(keep)
         self._requests, self._stall = requests, settled(Stall, stall)
 

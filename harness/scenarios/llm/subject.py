@@ -1,10 +1,11 @@
 """The model under test: started, described, asked under a load, started again when it was lost, ended."""
 
+import functools
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from os import getpid
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from harness.errors import BenchmarkFailed, Cancelled
 from harness.llm.energy import PackageEnergy
@@ -18,18 +19,13 @@ from harness.llm.server_usage import Usage, usage_of
 from harness.llm.workload import Asking, Workload
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating, Instrument
+from harness.scenarios.settings import settled
 
-Settings = TypeVar("Settings")
 Made = TypeVar("Made")
 
 ONE_USER = Closed((0,))
 _PROBE = "Say one word about the weather."
 _MOST_AHEAD = 200  # iterations whose requests are made in setup
-
-
-def settled(kind: type[Settings], node: Settings | Mapping[str, Any]) -> Settings:
-    """A group of settings as its dataclass; YAML gives a plain mapping, already checked against the same class."""
-    return kind(**node) if isinstance(node, Mapping) else node
 
 
 class Supply(Generic[Made]):
@@ -50,12 +46,13 @@ class Subject:
     """One engine with its workload, from `open` to `close`."""
 
     def __init__(
-        self, engine: Engine, prompts: Prompts, asking: Asking, patience: Patience, calibrating: Calibrating
+        self, engine: Engine, prompts: Prompts, ask: Asking, patience: Patience, calibration: Calibrating
     ) -> None:
+        """Takes the settings as YAML gives them, or as they are used."""
         self.engine = engine
-        self.asking = asking
-        self._prompts, self._patience = prompts, patience
-        self.instrument = Instrument(engine, calibrating)
+        self.asking = settled(Asking, ask)
+        self._prompts, self._patience = prompts, settled(Patience, patience)
+        self.instrument = Instrument(engine, settled(Calibrating, calibration))
         self._energy: PackageEnergy | None = None
         self._said: set[str] = set()
         self.served: Served
@@ -71,7 +68,14 @@ class Subject:
         self.served = self.engine.start(context)
         self._tell(context)
         salt = "" if context.deterministic else context.folder.name
-        self.workload = Workload(self._prompts, self.asking, self.engine.count_tokens, seed=context.seed, salt=salt)
+        self.workload = Workload(
+            self._prompts,
+            self.asking,
+            self.engine.count_tokens,
+            seed=context.seed,
+            salt=salt,
+            tell_inexact=functools.partial(self._tell_inexact, context),
+        )
         self._find_overhead(context)
         self._energy = PackageEnergy()
 
@@ -80,6 +84,12 @@ class Subject:
         facts = {key: value for key, value in vars(served).items() if key != "pid"}
         context.describe("llm", **{**facts, "settings": dict(served.settings)})
         context.event("llm.served", model=served.model, engine=served.engine, pid=served.pid, load_ms=served.load_ms)
+
+    def _tell_inexact(self, context: Context, asked: int, made: int) -> None:
+        """Says once that the lengths of prompts are not what was asked for; further ones are alike."""
+        if "inexact" not in self._said:
+            self._said.add("inexact")
+            context.event("llm.prompt_length_inexact", level="warning", asked_tokens=asked, made_tokens=made)
 
     def _find_overhead(self, context: Context) -> None:
         """Asks once: the server's count less the tokenizer's own is what the template, or a first token, adds."""

@@ -20,7 +20,8 @@ from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating
 from harness.scenarios.llm.record import Keep, Recorder
-from harness.scenarios.llm.subject import ONE_USER, Subject, settled
+from harness.scenarios.llm.subject import ONE_USER, Subject
+from harness.scenarios.settings import settled
 
 _ALONE = 3  # requests whose median is what one user alone waits
 
@@ -55,9 +56,7 @@ class Throughput:
         slo: Slo,
         sweep: Sweep,
     ) -> None:
-        self._subject = Subject(
-            engine, prompts, settled(Asking, ask), settled(Patience, patience), settled(Calibrating, calibration)
-        )
+        self._subject = Subject(engine, prompts, ask, patience, calibration)
         self._recorder = Recorder(keep)
         self._slo, self._sweep = settled(Slo, slo), settled(Sweep, sweep)
 

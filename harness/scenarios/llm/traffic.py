@@ -17,7 +17,8 @@ from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating
 from harness.scenarios.llm.record import Keep, Recorder
-from harness.scenarios.llm.subject import ONE_USER, Subject, Supply, settled
+from harness.scenarios.llm.subject import ONE_USER, Subject, Supply
+from harness.scenarios.settings import settled
 
 
 class Traffic:
@@ -37,9 +38,7 @@ class Traffic:
         alone: Annotated[int, Range(min=1)],
         slo: Slo,
     ) -> None:
-        self._subject = Subject(
-            engine, prompts, settled(Asking, ask), settled(Patience, patience), settled(Calibrating, calibration)
-        )
+        self._subject = Subject(engine, prompts, ask, patience, calibration)
         self._recorder = Recorder(keep)
         self._load, self._slo = load, settled(Slo, slo)
         self._asks = load.asks() if isinstance(load, Trace) else []

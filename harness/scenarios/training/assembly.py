@@ -1,9 +1,8 @@
 """Builds the training that a scenario asks for, and tells what it was built from."""
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, TypeVar
 
 from harness.controlloop.data import Source
 from harness.controlloop.device import usable
@@ -12,13 +11,6 @@ from harness.controlloop.snapshot import State
 from harness.controlloop.tiers import Tier
 from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
 from harness.runner import Context
-
-Settings = TypeVar("Settings")
-
-
-def settled(kind: type[Settings], node: Settings | Mapping[str, Any]) -> Settings:
-    """A group of settings as its dataclass; YAML gives a plain mapping, already checked against the same class."""
-    return kind(**node) if isinstance(node, Mapping) else node
 
 
 def build_trainer(

@@ -18,7 +18,8 @@ from harness.controlloop.trainer import ModelFactory, Trainer, TrainerSettings
 from harness.errors import BenchmarkFailed
 from harness.ranges import Range
 from harness.runner import Context
-from harness.scenarios.training.assembly import Checkpoints, build_trainer, settled, switches
+from harness.scenarios.settings import settled
+from harness.scenarios.training.assembly import Checkpoints, build_trainer, switches
 from harness.scenarios.training.going_on import go_on
 
 

@@ -12,7 +12,8 @@ from harness.controlloop.tiers import Tier
 from harness.controlloop.trainer import ModelFactory, TrainerSettings
 from harness.ranges import Range
 from harness.runner import Context
-from harness.scenarios.training.assembly import Checkpoints, build_trainer, settled, switches
+from harness.scenarios.settings import settled
+from harness.scenarios.training.assembly import Checkpoints, build_trainer, switches
 
 
 class SteadyTrain:

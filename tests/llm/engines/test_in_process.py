@@ -147,7 +147,7 @@ def test_a_model_that_goes_silent_is_given_up_keeps_its_pieces_and_the_next_is_s
             return Scripted.whole(call)
         call.note(CHUNKS[1])
         while not call.stopped:
-            time.sleep(0.001)
+            time.sleep(0.001)  # the silence itself
         assert call.note(CHUNKS[2])
 
     exchanges, _ = run(Scripted(silent_once), 2, Closed((0,)), patience(30.0, silence_s=0.2))

@@ -289,7 +289,7 @@ def test_the_server_ends_with_the_process_that_started_it(tmp_path: Path) -> Non
     code += "from pathlib import Path\nfrom tests.llm.engines.real import server\n"
     code += "from tests.scenarios.contexts import by_hand\n"
     code += f"served = server().start(by_hand(Path({str(tmp_path)!r})).context)\n"
-    code += "print(served.pid, flush=True)\ntime.sleep(600)\n"
+    code += "print(served.pid, flush=True)\ntime.sleep(600)\n"  # until it is killed
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert parent.stdout is not None
     with parent:

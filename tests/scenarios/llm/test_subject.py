@@ -48,6 +48,11 @@ def test_lengths_that_are_only_estimated_are_said_to_be(tmp_path: Path, missing:
     assert "llm.tokens_estimated" in hand.event_names()
 
 
+def test_prompts_that_are_not_of_the_length_asked_for_are_told_once(tmp_path: Path) -> None:
+    hand = ran(Inference(**common(ScriptedEngine(tokenizer=False), prompt_tokens=64)), tmp_path)
+    assert [each["asked_tokens"] for each in told(hand, "llm.prompt_length_inexact")] == [64]
+
+
 def test_each_failure_is_told_with_its_reason_and_the_error_rate_is_right(tmp_path: Path) -> None:
     failures = {3: Failure("timeout", "silence"), 5: Failure("malformed", "no JSON")}
     hand = ran(traffic(ScriptedEngine(fails=failures.get), 8), tmp_path)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.llm.fitting import Fitter
+from harness.llm.exact_length import Fitter
 from harness.llm.prompts import Generated
 
 
