@@ -22,16 +22,17 @@ _PACKAGE = re.compile(r"\s*#\s*@package\b")
 def findings(composed: Composed, catalogue: Container[str]) -> Iterator[Finding]:
     """What is wrong between the values of a configuration."""
     config = composed.config
-    yield from _rules(config, catalogue)
+    own = config.get("metrics")
+    known = {*(catalogue if isinstance(catalogue, Iterable) else ()), *(own if isinstance(own, Mapping) else ())}
+    yield from _rules(config, known)
+    yield from _advice(config, known)
     yield from _device(config)
     yield from _scenario_package(config)
 
 
-def _rules(config: Mapping[str, Any], catalogue: Container[str]) -> Iterator[Finding]:
+def _rules(config: Mapping[str, Any], known: set[str]) -> Iterator[Finding]:
     threshold = config.get("threshold")
     rules = threshold.get("rules") if isinstance(threshold, Mapping) else None
-    own = config.get("metrics")
-    known = {*(catalogue if isinstance(catalogue, Iterable) else ()), *(own if isinstance(own, Mapping) else ())}
     for at, rule in enumerate(rules if isinstance(rules, list) else []):
         if isinstance(rule, Mapping):
             keys = ("threshold", "rules", str(at))
@@ -44,15 +45,32 @@ def _subject(rule: Mapping[str, Any], keys: Keys, known: set[str]) -> Iterator[F
     metric, event, stat = rule.get("metric"), rule.get("event"), rule.get("stat")
     if (metric is None) == (event is None):
         yield Finding(keys, "must name either a metric or an event")
-    if isinstance(metric, str) and metric not in known:
-        hint = hints.did_you_mean(metric, known) or f"declare it: metrics: {{{metric}: {{unit: ms, better: lower}}}}"
-        yield Finding((*keys, "metric"), f"no metric is called {metric!r}", hint)
+    if isinstance(metric, str):
+        yield from _declared(metric, (*keys, "metric"), known)
     if metric is not None and event is None and (stat is None or stat == "count"):
         yield Finding((*keys, "stat"), "must be given for a metric", "for example stat: p95")
     if event is not None and metric is None and stat not in (None, "count"):
         yield Finding((*keys, "stat"), f"an event is counted, found {hints.shown(stat)}", "leave out stat")
     if event is not None and rule.get("by") == "interval":
         yield Finding((*keys, "by"), "a count of events has no interval", "leave out by")
+
+
+def _declared(metric: str, keys: Keys, known: set[str]) -> Iterator[Finding]:
+    if metric not in known:
+        hint = hints.did_you_mean(metric, known) or f"declare it: metrics: {{{metric}: {{unit: ms, better: lower}}}}"
+        yield Finding(keys, f"no metric is called {metric!r}", hint)
+
+
+def _advice(config: Mapping[str, Any], known: set[str]) -> Iterator[Finding]:
+    """A condition on a metric that nobody declares would never be decided."""
+    rules = config.get("recommend")
+    for name, rule in (rules if isinstance(rules, Mapping) else {}).items():
+        when = rule.get("when") if isinstance(rule, Mapping) else None
+        for at, condition in enumerate(when if isinstance(when, list) else []):
+            fact = condition.get("fact") if isinstance(condition, Mapping) else None
+            if isinstance(fact, str) and fact.startswith("metric."):
+                keys = ("recommend", str(name), "when", str(at), "fact")
+                yield from _declared(fact.removeprefix("metric.").rpartition(".")[0], keys, known)
 
 
 def _limits(rule: Mapping[str, Any], keys: Keys) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ def assemble(
         outcome=outcome.get("outcome_digest"),
         warnings=_warnings(facts),
     )
-    document |= recommend(document, recommendation_rules(), expectation(document))
+    document |= recommend(document, recommendation_rules(own=spec.config.get("recommend")), expectation(document))
     verdict = judge(document, load_rules(spec.config.get("threshold")), strict=spec.strict)
     code = exit_code(document["status"], verdict["level"], strict=spec.strict)
     document = conclude(document, verdict, code)

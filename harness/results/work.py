@@ -7,7 +7,18 @@ from harness.results.canonical import digest
 
 # Keys that change what becomes of the numbers, or what runs beside the work, and not the work itself.
 IRRELEVANT = frozenset(
-    {"tags", "strict", "threshold", "suite", "suite_timeout_s", "experiment", "lock", "telemetry", "metrics"}
+    {
+        "tags",
+        "strict",
+        "threshold",
+        "suite",
+        "suite_timeout_s",
+        "experiment",
+        "lock",
+        "telemetry",
+        "metrics",
+        "recommend",
+    }
 )
 
 

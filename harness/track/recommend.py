@@ -1,7 +1,8 @@
-"""Recommendations: what to change after a run, each by a rule of `conf/recommend/rules/` with its evidence.
+"""Recommendations: what to change after a run, each by a rule with its evidence.
 
-A rule's conditions must all hold. Where a fact that it asks for is not known, as a sensor that this host does not have,
-the rule is not decided, and the result says so. A recommendation is an advice: it never changes a verdict.
+Rules are those of `conf/recommend/rules/` and a configuration's own, under `recommend`. A rule's conditions must all
+hold. Where a fact that it asks for is not known, as a sensor that this host does not have, the rule is not decided, and
+the result says so. A recommendation is an advice: it never changes a verdict.
 """
 
 import re
@@ -57,8 +58,10 @@ class Rule:
     action: str
 
 
-def load_rules(folder: Path | None = None) -> list[Rule]:
-    """The rules of all YAML files of a folder, the shipped ones by default.
+def load_rules(folder: Path | None = None, own: Mapping[str, Any] | None = None) -> list[Rule]:
+    """The rules of all YAML files of a folder, the shipped ones by default, and those that a configuration adds.
+
+    One of its own takes the place of a shipped one with the same name; None in that place takes it away.
 
     Raises:
         ConfigError: one or more rules are wrong; every problem is listed with its file.
@@ -66,15 +69,18 @@ def load_rules(folder: Path | None = None) -> list[Rule]:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    rules: list[Rule] = []
-    problems: list[Problem] = []
+    nodes: dict[str, tuple[str, Any]] = {}
     for path in sorted((folder or data("conf") / "recommend" / "rules").glob("*.yaml")):
         for name, node in (yaml.load(path.read_text(encoding="utf-8"), loader) or {}).items():  # noqa: S506 - safe loader
-            place = f"recommend/rules/{path.name}: {name}"
-            try:
-                rules.append(_rule(name, node))
-            except (ValueError, TypeError, KeyError) as error:
-                problems.append(Problem(place, str(error), f"a rule has exactly the keys {', '.join(sorted(_KEYS))}"))
+            nodes[name] = f"recommend/rules/{path.name}: {name}", node
+    nodes |= {name: (f"recommend.{name}", node) for name, node in (own or {}).items()}
+    rules: list[Rule] = []
+    problems: list[Problem] = []
+    for name, (place, node) in nodes.items():
+        try:
+            rules += [] if node is None else [_rule(name, node)]
+        except (ValueError, TypeError, KeyError) as error:
+            problems.append(Problem(place, str(error), f"a rule has exactly the keys {', '.join(sorted(_KEYS))}"))
     if problems:
         raise ConfigError(problems)
     return rules

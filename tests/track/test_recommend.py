@@ -124,3 +124,24 @@ def test_a_result_with_advice_fits_its_schema() -> None:
     document = result(failed=3)
     document |= recommend(document, load_rules(), expectation(document))
     assert validate(document, "result") == []
+
+
+OWN = {
+    "severity": "critical",
+    "issue": "it is slow",
+    "when": [{"fact": "metric.iteration.duration_ms.p50", "is": "> 0"}],
+    "evidence": "p50 is {metric.iteration.duration_ms.p50} ms",
+    "action": "Do less.",
+}
+
+
+def test_a_configuration_adds_rules_of_its_own() -> None:
+    found = recommend(result(), load_rules(own={"too_slow": OWN}), None)["recommendations"]["found"]
+    assert [(entry["rule"], entry["action"]) for entry in found] == [("too_slow", "Do less.")]
+
+
+def test_a_configuration_replaces_a_shipped_rule_or_takes_it_away() -> None:
+    shipped = {rule.name: rule for rule in load_rules()}
+    own = {rule.name: rule for rule in load_rules(own={"cpu_saturated": OWN, "timed_out": None})}
+    assert own["cpu_saturated"].severity == "critical" != shipped["cpu_saturated"].severity
+    assert shipped.keys() - own.keys() == {"timed_out"}
