@@ -100,7 +100,11 @@ class Context:
         self.event("environment.described", part=part, facts=facts)
 
     def event(self, name: str, /, **attributes: Any) -> None:
-        """Tells the supervisor that something happened; values must be JSON."""
+        """Tells the supervisor that something happened; values must be JSON.
+
+        A `level` of its own (debug, info, warning, error, critical) is that of the log; without one it is debug, or
+        warning where the name ends in `failed`.
+        """
         self.emit(name, {"iteration": self.iteration, "phase": self.phase.name.lower(), **attributes})
 
     def fingerprint(self, data: bytes) -> None:

@@ -1,8 +1,11 @@
 """Every command of the README does what the README says, run in its order as a new user would."""
 
+import json
 import os
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,45 +21,72 @@ def blocks(kind: str) -> list[str]:
     return [body for _, label, body in BLOCK.findall(TEXT) if label == kind]
 
 
-def commands(kind: str) -> list[str]:
-    return [line for body in blocks(kind) for line in body.splitlines() if line.strip()]
+def commands(*kinds: str) -> list[tuple[str, str]]:
+    """Kind and command, in the order of the text."""
+    found = [(label, body) for _, label, body in BLOCK.findall(TEXT) if label in kinds]
+    return [(label, line) for label, body in found for line in body.splitlines() if line.strip()]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder with the files that the README shows."""
-    folder = tmp_path_factory.mktemp("tour")
+    """A user's folder with the files that the README shows, and beside it the same as it was before."""
+    folder = tmp_path_factory.mktemp("tour") / "now"
     for _, label, body in BLOCK.findall(TEXT):
         if label.startswith("file="):
             path = folder / label.removeprefix("file=")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(body, encoding="utf-8")
+    shutil.copytree(folder, folder.parent / "before")
     return folder
 
 
-def run(command: str, place: Path) -> subprocess.CompletedProcess[str]:
-    words = shlex.split(command)
+def start(command: str, place: Path) -> subprocess.Popen[str]:
+    words = shlex.split(command, comments=True)
     assert words[0] == "python"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(place)}
-    return subprocess.run(
-        [sys.executable, *words[1:]], cwd=place, env=environment, capture_output=True, text=True, check=False
+    return subprocess.Popen(
+        [sys.executable, *words[1:]],
+        cwd=place,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+
+
+def run(command: str, place: Path) -> subprocess.CompletedProcess[str]:
+    started = start(command, place)
+    out, err = started.communicate()
+    return subprocess.CompletedProcess(command, started.returncode, out, err)
+
+
+def interrupt(command: str, place: Path) -> subprocess.CompletedProcess[str]:
+    """Presses Ctrl-C once an iteration was measured."""
+    started = start(command, place)
+    while started.poll() is None:
+        progress = json.loads(run("python -m harness status --json", place).stdout)[0]["progress"] or {"units": None}
+        if progress["units"] and progress["done"] >= 1:
+            started.send_signal(signal.SIGINT)
+            break
+    out, err = started.communicate()
+    return subprocess.CompletedProcess(command, started.returncode, out, err)
 
 
 @pytest.mark.tour
 @pytest.mark.timeout(300)
 def test_the_tour_works_from_its_first_command_to_its_last(place: Path) -> None:
     assert len(commands("tour")) >= 12
-    for command in commands("tour"):
-        done = run(command, place)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    codes = {"tour": 0, "slower": 1, "interrupted": 130}
+    for kind, command in commands(*codes):
+        done = interrupt(command, place) if kind == "interrupted" else run(command, place)
+        assert done.returncode == codes[kind], f"{command}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
     assert (place / "outputs" / "summary.csv").exists()
 
 
 @pytest.mark.tour
 def test_the_mistakes_are_refused_with_hints(place: Path) -> None:
-    for command in commands("refused"):
+    for _, command in commands("refused"):
         done = run(command, place)
         assert done.returncode == 2
         assert "did you mean 'iterations'?" in done.stderr

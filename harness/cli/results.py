@@ -1,4 +1,4 @@
-"""`results`: the runs that are stored, newest last, where a terminal shows it."""
+"""`results`: the runs, suites or comparisons that are stored, newest last, where a terminal shows it."""
 
 import argparse
 import json
@@ -13,15 +13,18 @@ from harness.results.history import History
 from harness.results.times import parse_when, said
 
 _HEADINGS = ("run", "created (UTC)", "scenario", "device", "status", "verdict", "time", "key metric")
+_ONLY_RUNS = ("status", "scenario", "device", "model", "host", "tag", "pinned", "rebuild")
 _STATUSES = ("pending", "running", "completed", "failed", "skipped", "cancelled", "crashed")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prints the runs that match; the exit code."""
+    """Prints the runs that match, or suites or comparisons; the exit code."""
     options = _parse(argv)
     history = History(paths.outputs())
     try:
         tell_recovered(history.recover())
+        if options.suites or options.ab:
+            return _records(history, options)
         if options.rebuild:
             print(f"the index was read anew from {history.index.rebuild()} manifests", file=sys.stderr)
         found = matching(history, options)
@@ -34,6 +37,23 @@ def main(argv: Sequence[str]) -> int:
         print(columns(_HEADINGS, [_cells(row) for row in found]))
     else:
         print(f"no run matches in {history.runs}")
+    return 0
+
+
+def _records(history: History, options: argparse.Namespace) -> int:
+    """Prints the suites or the comparisons."""
+    from harness.report.records import records_table
+    from harness.results.listing import rows
+    from harness.results.records import COMPARISON, SUITE
+
+    kind = SUITE if options.suites else COMPARISON
+    found = rows(history.outputs, kind, last=options.last, since=options.since, until=options.until)
+    if options.json:
+        print(json.dumps(found, indent=2))
+    elif found:
+        print(records_table(kind, found))
+    else:
+        print(f"no {kind.said} matches in {history.outputs / kind.room}")
     return 0
 
 
@@ -66,13 +86,21 @@ def tell_recovered(manifests: Sequence[dict[str, Any]]) -> None:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m harness results",
-        description="Lists stored runs, newest last. Times are UTC, as typed and as shown.",
+        description="Lists stored runs, suites or comparisons, newest last. Times are UTC, as typed and as shown.",
         epilog="A time is an age (90m, 3h, 2d), a date (2026-11-22) or a date and time with or without a zone.",
     )
     add_filters(parser, 20)
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument("--suites", action="store_true", help="suites and sweeps instead of runs")
+    others.add_argument("--ab", action="store_true", help="comparisons of `ab` and `selftest noise` instead of runs")
     parser.add_argument("--rebuild", action="store_true", help="read the index anew from all manifests first")
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    given = [f"--{name}" for name in _ONLY_RUNS if getattr(options, name)]
+    if given and (options.suites or options.ab):
+        listed = "--suites" if options.suites else "--ab"
+        parser.error(f"{', '.join(given)}: only for runs; {listed} goes with --last, --from, --to and --json")
+    return options
 
 
 def add_filters(parser: argparse.ArgumentParser, last: int | None) -> None:

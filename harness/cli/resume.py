@@ -11,6 +11,7 @@ from harness.cli.preload import ALWAYS
 from harness.cli.rerun import composed_of, config_dirs_of, refuse_imported, stored_config
 from harness.cli.results import tell_recovered
 from harness.errors import RefusedError
+from harness.results import records
 from harness.results.history import History
 
 if TYPE_CHECKING:
@@ -43,22 +44,22 @@ def main(words: Sequence[str]) -> int:
     history = History(paths.outputs())
     try:
         tell_recovered(history.recover())
-        record = _suite(history, options.what)
+        named = records.find(history, options.what, [records.SUITE])
+        record = _suite(history, named, newest=options.what == "last")
         if record is not None:
             return _go_on_suite(history, record, options.accept_changes)
-        return _go_on(history, history.find(options.what), options.accept_changes)
+        return _go_on(history, named.id, options.accept_changes)
     finally:
         history.close()
 
 
-def _suite(history: History, text: str) -> "SuiteRecord | None":
+def _suite(history: History, named: records.Named, *, newest: bool) -> "SuiteRecord | None":
     """The suite that is meant; `last` means the one of which the newest run is a part, where that is unfinished."""
     from harness.results import suite
 
-    if text != "last":
-        found = suite.find(history.outputs, text)
-        return None if found is None else suite.load(history.outputs, found)
-    record = suite.of_run(history.outputs, history.find("last"))
+    if not newest:
+        return suite.load(history.outputs, named.id) if named.kind is records.SUITE else None
+    record = suite.of_run(history.outputs, named.id)
     return None if record is None or record.is_finished else record
 
 

@@ -1,11 +1,12 @@
 """The verb `run`: compose, check, measure, report. The only place with a `hydra.main`, which sweeps go through."""
 
 import contextlib
+import math
 import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -18,6 +19,7 @@ from harness.process.launcher import Launcher
 if TYPE_CHECKING:  # composing costs 0.2 s of import, which the zygote spends importing what it needs
     from harness.cli.suite import Jobs
     from harness.config.composed import Composed
+    from harness.config.spec import RunSpec
     from harness.engine.resume import Past
     from harness.engine.run import Ended, Engine
 
@@ -212,16 +214,28 @@ class _Sweep:
             return earlier
         if self.engine.cancel.asked:
             return Ended(spec.scenario, "cancelled", 130, spec.overrides, message="cancelled before it ran")
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            return Ended(spec.scenario, "skipped", 3, spec.overrides, message="the time of the suite was over")
         try:
-            return self.engine.run(spec, earlier)
+            return self._in_time(spec, earlier)
         except HarnessError as error:
             return Ended(spec.scenario, "failed", error.exit_code, spec.overrides, message=error.message)
         except Cancelled:
             return Ended(spec.scenario, "cancelled", 130, spec.overrides, message="cancelled before it ran")
 
+    def _in_time(self, spec: "RunSpec", past: "Past | None") -> "Ended":
+        """The job, ended when the time of the suite is over; a resumed suite goes on with it."""
+        from harness.engine.run import Ended
 
+        left_s = math.inf if self.deadline is None else self.deadline - time.monotonic()
+        if left_s <= 0:
+            return Ended(spec.scenario, "skipped", 3, spec.overrides, message=_OVER)
+        if left_s >= spec.measure.timeout_s:
+            return self.engine.run(spec, past)
+        ended = self.engine.run(replace(spec, measure=replace(spec.measure, timeout_s=left_s)), past)
+        timed_out = ((ended.result or {}).get("reason") or {}).get("kind") == "timeout"
+        return replace(ended, status="cancelled", message=_OVER) if timed_out else ended
+
+
+_OVER = "the time of the suite was over"
 _running: _Sweep | None = None
 
 

@@ -1,4 +1,4 @@
-"""`show`: one stored run, as its report or as its documents."""
+"""`show`: one stored run, suite or comparison, as its report or as its documents."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -7,34 +7,43 @@ from typing import Any
 
 from harness import paths
 from harness.cli.results import tell_recovered
+from harness.errors import RefusedError
 from harness.report.columns import columns
 from harness.report.numbers import number
+from harness.results import records
 from harness.results.canonical import pretty
 from harness.results.history import History
 from harness.results.times import said
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prints one run; the exit code.
+    """Prints one run, suite or comparison; the exit code.
 
     Raises:
-        NotFound: no run, or more than one, is meant.
+        NotFound: nothing, or more than one, is meant.
         StoreLost: its documents cannot be read.
     """
-    parser = argparse.ArgumentParser(prog="python -m harness show", description="Shows one stored run.")
-    parser.add_argument(
-        "run", nargs="?", default="last", help="a run id, its beginning, its last six digits, or `last`"
+    parser = argparse.ArgumentParser(
+        prog="python -m harness show", description="Shows one stored run, suite or comparison."
     )
-    parser.add_argument("--json", action="store_true", help="the result document, or the manifest of a run without one")
+    parser.add_argument(
+        "id",
+        nargs="?",
+        default="last",
+        help="of a run, suite or comparison, its beginning, its last six digits; or `last`",
+    )
+    parser.add_argument("--json", action="store_true", help="the document, or the manifest of a run without a result")
     options = parser.parse_args(argv)
     history = History(paths.outputs())
     try:
         tell_recovered(history.recover())
-        run_id = history.find(options.run)
-        manifest, result = history.manifest(run_id), history.result(run_id)
+        named = records.find(history, options.id)
     finally:
         history.close()
-    folder = history.runs / run_id
+    if named.kind is not records.RUN:
+        return _show_record(history, named, options.json)
+    manifest, result = history.manifest(named.id), history.result(named.id)
+    folder = history.runs / named.id
     if options.json:
         print(pretty(manifest if result is None else result).decode(), end="")
         return 0
@@ -45,6 +54,48 @@ def main(argv: Sequence[str]) -> int:
         print(_against_baseline(result))
     print(f"files: {folder}")
     return 0
+
+
+def _show_record(history: History, named: records.Named, as_json: bool) -> int:
+    """Prints a suite or a comparison as it was printed when it ended."""
+    folder = records.folder_of(history.outputs, *named)
+    if records.is_open(history.outputs, named):
+        raise RefusedError(f"{named.id} has no report yet: it still runs, or was cut short", f"its files: {folder}")
+    document = records.read(history.outputs, named)
+    if as_json:
+        print(pretty(document).decode(), end="")
+        return 0
+    if named.kind is records.SUITE:
+        _show_suite(history, document)
+    else:
+        from harness.report.ab import ab_report
+
+        print(ab_report(document, "simple"))
+    print(f"files: {folder}")
+    return 0
+
+
+def _show_suite(history: History, document: Mapping[str, Any]) -> None:
+    from harness.report.suite import print_stored
+    from harness.results.suite import state
+
+    code = document["exit_code"]
+    facts = [
+        ["suite", document["suite_id"]],
+        ["status", state(document) if code is None else f"{state(document)}, exit code {code}"],
+        ["created", f"{said(document['created_at'])} UTC"],
+        *(["resumed", f"{said(time)} UTC"] for time in document["resumed_at"]),
+        ["on", document["host"]],
+        ["command", " ".join(document["command"])],
+    ]
+    print(f"{_aligned(facts)}\n")
+    # A job without a verdict has no result, though its run may hold one of an earlier attempt.
+    judged = [job["run_id"] if job["verdict"] is not None else None for job in document["jobs"]]
+    gone = [run_id for run_id in judged if run_id is not None and not (history.runs / run_id).is_dir()]
+    stored = [None if run_id is None or run_id in gone else history.result(run_id) for run_id in judged]
+    print_stored(document, stored)
+    if gone:
+        print(f"no longer stored, and told from the suite's record alone: {', '.join(gone)}")
 
 
 def _origin(manifest: Mapping[str, Any]) -> str:
@@ -58,6 +109,10 @@ def _origin(manifest: Mapping[str, Any]) -> str:
         ["command", " ".join(manifest["command"])],
         *_annotations(manifest),
     ]
+    return _aligned(facts)
+
+
+def _aligned(facts: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"{name:<9}{value}" for name, value in facts)
 
 

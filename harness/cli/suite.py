@@ -44,14 +44,16 @@ class Jobs:
             RefusedError: its run cannot be gone on with here.
         """
         self._at += 1
-        run_id = self.record.jobs[self._at]["run_id"]
+        job = self.record.jobs[self._at]
+        run_id = job["run_id"]
         if self._history is None or run_id is None:
             return None
         from harness.cli.resume import newest_of, past_of, refuse_living
 
         manifests = newest_of(self._history, run_id)
         result = self._history.result(manifests[0]["run_id"])
-        if result is not None and manifests[0]["status"] in ("completed", "failed"):
+        ended = manifests[0]["status"] in ("completed", "failed")
+        if ended and result is not None and (job["status"] != "cancelled" or manifests[0]["status"] == "completed"):
             return self._outcome(spec, manifests[0], result)
         refuse_living(manifests[0])
         if manifests[0]["config_digest"] != spec.digest:

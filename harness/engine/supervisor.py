@@ -189,8 +189,8 @@ class Supervisor:
         match message.pop("kind"):
             case "event":
                 attributes = message["attributes"]
-                level = attributes.pop("level", "warning" if message["name"].endswith(".failed") else "info")
-                self._stream.emit(message["name"], level if level in LEVELS else "info", **attributes)
+                level = attributes.pop("level", "warning" if message["name"].endswith("failed") else "debug")
+                self._stream.emit(message["name"], level if level in LEVELS else "debug", **attributes)
             case "phase":
                 self._stream.emit("phase.started", "debug", **message)
             case "outcome":

@@ -1,15 +1,13 @@
 """The verdict over all rules of a run, and the exit code that it leads to."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from harness.gates.conditions import unmet
 from harness.gates.judge import Finding, judge_rule
+from harness.gates.levels import worst
 from harness.gates.pressure import PRESSURE_LIMIT_PERCENT, pressure_percent
 from harness.gates.thresholds import Rule
-
-Level = Literal["pass", "warn", "fail", "inconclusive", "none"]
-_ORDER: tuple[Level, ...] = ("none", "pass", "warn", "inconclusive", "fail")
 
 
 def judge(
@@ -66,11 +64,6 @@ def _findings(document: Mapping[str, Any], rules: Sequence[Rule], busy: str | No
         else:
             messages.append(f"the rule on {rule.subject} {rule.stat} does not apply: when {reason}")
     return findings, messages
-
-
-def worst(levels: Sequence[Level]) -> Level:
-    """The level of the whole: fail over inconclusive over warn over pass; none without any."""
-    return max(levels, key=_ORDER.index, default="none")
 
 
 def exit_code(status: str, level: str, *, strict: bool = False) -> int:

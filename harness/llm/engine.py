@@ -53,18 +53,18 @@ class Engine(Protocol):
         """Sends the requests by the schedule and gives what came of each, in the order of the requests.
 
         A closed loop hands the requests to its users in order. A request that was tried again is there once for each
-        attempt. Never raises for a request that failed; an owned server that ended is `lost`. Ends early when
-        `context.cancelled`.
+        attempt. Never raises for a request that failed; what an owned server was at when it ended is `lost`. Ends
+        early when `context.cancelled`.
         """
 
     def count_tokens(self, text: str) -> int | None:
         """How many tokens the model's own tokenizer makes of the text; None where there is none to ask."""
 
-    def restart(self, context: Context) -> Served:
-        """Ends and starts an owned model again, nothing of it kept in memory.
+    def revive(self, context: Context) -> Served:
+        """What answers now: an owned server that has ended, or hangs, is started again first.
 
         Raises:
-            EngineFailed: it is not owned, or does not start.
+            EngineFailed: nothing was started, or it does not start again.
         """
 
     def close(self) -> None:

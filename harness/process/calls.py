@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from harness.errors import DeadlineExceeded
 from harness.process.pool import TaskPool
@@ -37,10 +37,17 @@ class CallRecord:
 Observer = Callable[[CallRecord], None]
 
 
+class Canceller(Protocol):
+    """Whoever can end a call that was submitted to it."""
+
+    def cancel(self, handle: "Handle") -> None:
+        """Ends the call, if it has not ended."""
+
+
 class Handle:
     """A call on its way: its result, and the means to end it."""
 
-    def __init__(self, calls: "Calls", name: str, deadline_s: float) -> None:
+    def __init__(self, calls: Canceller, name: str, deadline_s: float) -> None:
         self.name = name
         self.deadline_s = deadline_s
         self.submitted_ns = time.monotonic_ns()

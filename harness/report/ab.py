@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.report.numbers import duration, number
 from harness.report.tables import Style, render
+from harness.results.listing import asked_for
 from harness.results.times import said
 
 _SAYS = {
@@ -43,10 +44,16 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:+.2f} %"
 
 
+def effect(found: Mapping[str, Any]) -> str:
+    """How much worse B is, with the interval of the decision."""
+    return f"{percent(found['estimate'])} [{percent(found['low'])}, {percent(found['high'])}]"
+
+
 def _head(document: Mapping[str, Any]) -> str:
     level, found = document["verdict"]["level"], document["decision"]
-    effect = f"{percent(found['estimate'])} [{percent(found['low'])}, {percent(found['high'])}]"
-    return f"{level}: {_SAYS[level]}: {effect} of {document['metric']['name']}\n\n{document['verdict']['reason']}."
+    return (
+        f"{level}: {_SAYS[level]}: {effect(found)} of {document['metric']['name']}\n\n{document['verdict']['reason']}."
+    )
 
 
 def _noise_head(document: Mapping[str, Any]) -> str:
@@ -62,14 +69,8 @@ def _origin(document: Mapping[str, Any]) -> str:
         f"{design['rounds_done']} rounds a pair of processes.",
     ]
     if document["kind"] == "ab":
-        lines += [f"{name}: {_said(arm)}" for name, arm in document["arms"].items()]
+        lines += [f"{name}: {asked_for(arm)}" for name, arm in document["arms"].items()]
     return "\n".join(lines)
-
-
-def _said(arm: Mapping[str, Any]) -> str:
-    commit = arm["git"].get("commit")
-    place = f" in {arm['checkout']}" if arm["checkout"] else ""
-    return f"{arm['said'] or 'as configured'}{place}" + (f" at {commit[:12]}" if commit and place else "")
 
 
 def _decisions(document: Mapping[str, Any], style: Style) -> str:

@@ -39,11 +39,25 @@ class Job(Protocol):
 
 def print_ended(jobs: Sequence[Job], name: str) -> None:
     """Prints the table of all jobs under the suite's name, and why those without a result have none."""
-    print_suite([_row(job) for job in jobs], name)
-    lines = [f"  {job.scenario}: {job.status}: {job.message}" for job in jobs if job.result is None and job.message]
-    proof = proof_table([job.result["verdict"] for job in jobs if job.result is not None], "simple")
+    _print([_row(job) for job in jobs], name, [job.result for job in jobs])
+
+
+def print_stored(document: Mapping[str, Any], results: Sequence[Mapping[str, Any] | None]) -> None:
+    """Prints the same table from the suite's record, and the result document of each of its jobs where it is stored."""
+    _print([{**job, "run_id": job["run_id"] or "-"} for job in document["jobs"]], str(document["name"]), results)
+
+
+def _print(rows: Sequence[Mapping[str, Any]], name: str, results: Sequence[Mapping[str, Any] | None]) -> None:
+    print_suite(rows, name)
+    lines = [
+        f"  {row['scenario']}: {row['status']}: {row['message']}"
+        for row in rows
+        if row["verdict"] is None and row["message"]
+    ]
+    found = [(row["overrides"], result) for row, result in zip(rows, results, strict=True) if result is not None]
+    proof = proof_table([result["verdict"] for _, result in found], "simple")
     lines += ["", proof] if proof else []
-    ranking = ranking_table([(job.overrides, job.result) for job in jobs if job.result is not None], "simple")
+    ranking = ranking_table(found, "simple")
     lines += ["", ranking] if ranking else []
     if lines:
         print("\n".join(lines))  # noqa: T201 - a report on the terminal
@@ -60,4 +74,5 @@ def _row(job: Job) -> dict[str, Any]:
         "duration_s": result["duration_s"] if result else None,
         "headline": headline(result) if result else None,
         "run_id": job.run_id or "-",
+        "message": job.message,
     }

@@ -38,10 +38,7 @@ class History:
         Raises:
             NotFound: there is none, or more than one.
         """
-        if text == "last":
-            found = [row["run_id"] for row in self.index.find(last=1)]
-        else:
-            found = self.index.ids_like(text) if text else []
+        found = [row["run_id"] for row in self.index.find(last=1)] if text == "last" else self.like(text)
         if text in found:
             return text
         if len(found) == 1:
@@ -50,6 +47,10 @@ class History:
             what = "no run is stored" if text == "last" else f"no run {text!r}"
             raise NotFound(f"{what} in {self.runs}", "`python -m harness results` lists the runs")
         raise NotFound(f"more than one run is meant by {text!r}", "one of: " + ", ".join(found))
+
+    def like(self, text: str) -> list[str]:
+        """The ids of the runs that begin with the text, or else end with it after a dash."""
+        return self.index.ids_like(text) if text else []
 
     def manifest(self, run_id: str) -> dict[str, Any]:
         """The manifest of a run.

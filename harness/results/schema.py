@@ -16,6 +16,7 @@ from harness.paths import data
 VERSIONS = {
     "result": 1,
     "event": 1,
+    "request": 1,
     "manifest": 2,
     "baseline": 1,
     "scenario_metrics": 1,

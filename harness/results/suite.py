@@ -5,22 +5,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import NotFound, StorageRefused
-from harness.results import identity, schema
+from harness.errors import StorageRefused
+from harness.results import identity, records
 from harness.results.canonical import digest, pretty
 from harness.results.disk import Disk
 from harness.results.manifest import headline
 from harness.results.names import new_run_id
+from harness.results.records import SUITE, Named
 from harness.results.times import now
 
 SCHEMA = "harness.suite/1"
-NAME = "suite.json"
+NAME = SUITE.file
 _ENDED = ("completed", "failed")
-
-
-def folder_of(outputs: Path) -> Path:
-    """Where the records lie, a folder each."""
-    return outputs / "suites"
 
 
 class SuiteRecord:
@@ -51,7 +47,7 @@ class SuiteRecord:
         suite_id = new_run_id(f"suite.{name}")
         owner = identity.of(os.getpid())
         record = cls(
-            folder_of(outputs) / suite_id,
+            records.folder_of(outputs, SUITE, suite_id),
             {
                 "schema": SCHEMA,
                 "suite_id": suite_id,
@@ -189,36 +185,26 @@ def load(outputs: Path, suite_id: str) -> SuiteRecord:
     """A stored record.
 
     Raises:
-        StoreLost: it cannot be read.
+        StoreLost: it cannot be read, or was changed.
     """
-    folder = folder_of(outputs) / suite_id
-    return SuiteRecord(folder, schema.read(folder / NAME, "suite"))
-
-
-def find(outputs: Path, text: str) -> str | None:
-    """The id of the suite that a person named by its id, its beginning, or the six digits at its end; None without one.
-
-    Raises:
-        NotFound: more than one is meant.
-    """
-    found = [name for name in ids(outputs) if text and (name.startswith(text) or name.endswith(f"-{text}"))]
-    if text in found:
-        return text
-    if len(found) > 1:
-        raise NotFound(f"more than one suite is meant by {text!r}", "one of: " + ", ".join(found))
-    return found[0] if found else None
+    named = Named(SUITE, suite_id)
+    return SuiteRecord(records.folder_of(outputs, *named), records.read(outputs, named))
 
 
 def of_run(outputs: Path, run_id: str) -> SuiteRecord | None:
     """The newest suite that has begun this run as one of its jobs."""
-    for suite_id in reversed(ids(outputs)):
+    for suite_id in reversed(records.ids(outputs, SUITE)):
+        if not (records.folder_of(outputs, SUITE, suite_id) / NAME).exists():
+            continue  # it was killed before it began a run
         record = load(outputs, suite_id)
         if any(job["run_id"] == run_id for job in record.jobs):
             return record
     return None
 
 
-def ids(outputs: Path) -> list[str]:
-    """The ids of all suites, oldest first."""
-    folder = folder_of(outputs)
-    return sorted(path.parent.name for path in folder.glob(f"*/{NAME}")) if folder.is_dir() else []
+def state(document: Mapping[str, Any]) -> str:
+    """How a suite stands: its status, or crashed where its process is gone. Of another host nobody can tell here."""
+    status, owner = str(document["status"]), document["identity"]
+    if status != "running" or document["host"] != identity.host():
+        return status
+    return status if owner is not None and identity.alive(owner) else "crashed"

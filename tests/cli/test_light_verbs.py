@@ -9,6 +9,7 @@ import pytest
 
 from harness.results.store import Store
 from tests.results.documents import a_stored_run
+from tests.results.stored_records import a_comparison, a_stored_suite, an_id
 
 HEAVY = ("torch", "numpy", "hydra", "omegaconf", "yaml", "jsonschema", "tabulate", "psutil", "filelock", "hashlib")
 
@@ -18,6 +19,8 @@ HEAVY = ("torch", "numpy", "hydra", "omegaconf", "yaml", "jsonschema", "tabulate
     [
         "results.main([])",
         "results.main(['--json'])",
+        "results.main(['--suites'])",
+        "results.main(['--ab'])",
         "show.main([])",
         "show.main(['--json'])",
         "compare.main(['last', 'last'])",
@@ -30,6 +33,8 @@ def test_a_reading_verb_imports_nothing_heavy(call: str, tmp_path: Path) -> None
     store = Store(tmp_path)
     a_stored_run(store)
     store.close()
+    a_stored_suite(tmp_path, an_id(1, "suite.nightly-abab01"))
+    a_comparison(tmp_path, an_id(1, "ab-function-abab02"))
     verb = call.split(".", maxsplit=1)[0]
     program = (
         f"import sys; from harness.cli import {verb}; {call}; sys.exit(' '.join(set({HEAVY!r}) & set(sys.modules)))"

@@ -77,7 +77,7 @@ def test_a_secret_that_was_taken_out_is_told(store: Store) -> None:
 
 
 def test_a_name_that_is_no_run_and_no_suite_is_not_found(store: Store) -> None:
-    with pytest.raises(NotFound, match="no run 'nothing'"):
+    with pytest.raises(NotFound, match="no run or suite 'nothing'"):
         main(["nothing"])
 
 

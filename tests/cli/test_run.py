@@ -116,6 +116,21 @@ def test_a_suite_whose_time_is_over_skips_the_rest_and_says_so(user: CommandLine
     assert "the time of the suite was over" in done.stdout
 
 
+def test_a_job_that_outlasts_the_time_of_the_suite_is_ended_and_can_be_gone_on_with(user: CommandLine) -> None:
+    """Trap: a bound that is looked at between jobs only, so that one job takes as long as it likes."""
+    words = ("scenario=command", "scenario.command='sleep 1000'", "measure.warmup=0", "seed=1,2", "suite_timeout_s=3")
+    done = user.run("-m", *words)
+    assert done.returncode == 3
+    (suite,) = (user.outputs / "suites").glob("*/suite.json")
+    jobs = json.loads(suite.read_bytes())["jobs"]
+    assert [job["status"] for job in jobs] == ["cancelled", "skipped"]
+    assert {job["message"] for job in jobs} == {"the time of the suite was over"}
+    again = user.verb("resume", suite.parent.name)
+    assert again.returncode == 3
+    assert "2 of 2" not in again.stdout
+    assert len(user.folders()) == 2
+
+
 def test_a_gpu_that_is_not_there_is_refused_before_anything_runs(user: CommandLine) -> None:
     done = user.run(*QUICK, "device=cuda")
     if done.returncode == 0:

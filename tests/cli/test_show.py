@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 
 from harness.cli.show import main
-from harness.errors import NotFound
+from harness.errors import NotFound, RefusedError, StoreLost
+from harness.report.ab import ab_report
 from harness.results import baseline
+from harness.results.records import COMPARISON, Named
 from harness.results.store import Store
 from tests.results.documents import a_result, a_run, a_stored_run
+from tests.results.stored_records import a_comparison, a_stored_suite, an_id, path_of
 
 
 @pytest.fixture
@@ -75,5 +78,64 @@ def test_a_baseline_is_shown_beside_the_run(
 
 def test_an_unknown_run_is_named(store: Store) -> None:
     a_stored_run(store)
-    with pytest.raises(NotFound, match="no run 'nothing'"):
+    with pytest.raises(NotFound, match="no run, suite or comparison 'nothing'"):
         main(["nothing"])
+
+
+def test_a_suite_is_shown_with_the_table_that_it_ended_with(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    result, _ = a_stored_run(store)
+    suite_id = an_id(1, "suite.nightly-abab01")
+    document = a_stored_suite(store.outputs, suite_id, [result["run_id"]])
+    for text in (suite_id, suite_id[:12], "abab01"):
+        assert main([text]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith(f"suite    {suite_id}\nstatus   completed, exit code 0\ncreated  ")
+        assert "command  harness suite=nightly\n" in out
+        assert "nightly: 1 job: 1 none" in out
+        assert out.endswith(f"files: {store.outputs / 'suites' / suite_id}\n")
+    assert main([suite_id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == document
+
+
+def test_a_suite_whose_run_was_pruned_is_told_from_its_record(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    a_stored_suite(store.outputs, an_id(1, "suite.nightly-abab01"), ["gone"])
+    assert main(["abab01"]) == 0
+    out = capsys.readouterr().out
+    assert "step.latency_ms p50 12 ms (n=10)" in out
+    assert "no longer stored, and told from the suite's record alone: gone\n" in out
+
+
+def test_a_comparison_is_shown_as_it_was_printed(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    a_stored_run(store)
+    ab_id = an_id(1, "ab-function-abab02")
+    document = a_comparison(store.outputs, ab_id)
+    assert main(["abab02"]) == 0
+    folder = store.outputs / "ab" / ab_id
+    assert capsys.readouterr().out == f"{ab_report(document, 'simple')}\nfiles: {folder}\n"
+    assert main([ab_id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == document
+    assert main(["last"]) == 0
+    assert capsys.readouterr().out.startswith("run "), "the last run, though a comparison is newer"
+
+
+def test_a_comparison_without_a_report_and_a_changed_one_are_refused_in_one_line(store: Store) -> None:
+    ab_id = an_id(1, "ab-function-abab02")
+    a_comparison(store.outputs, ab_id)
+    path = path_of(store.outputs, Named(COMPARISON, ab_id))
+    path.write_text(path.read_text().replace('"level": "same"', '"level": "faster"'))
+    with pytest.raises(StoreLost, match="is not what was stored"):
+        main([ab_id])
+    path.unlink()
+    (path.parent / "report.md").unlink()
+    (path.parent / "arms").mkdir()
+    with pytest.raises(RefusedError, match="it still runs, or was cut short"):
+        main([ab_id])
+
+
+def test_words_that_mean_a_run_and_a_suite_are_refused_with_both(store: Store) -> None:
+    result, _ = a_stored_run(store)
+    suite_id = an_id(1, "suite.nightly-abab01")
+    a_stored_suite(store.outputs, suite_id)
+    with pytest.raises(NotFound, match="more than one run or suite is meant by '20'") as refused:
+        main(["20"])
+    assert refused.value.hint == f"one of: {result['run_id']}, {suite_id}"

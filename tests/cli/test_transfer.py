@@ -1,5 +1,6 @@
 """`export` and `import`."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 
 from harness.cli import export, import_, rerun
 from harness.errors import NotFound, RefusedError
+from harness.results.bundle import load, unpack
 from harness.results.store import Store
 from tests.cli.stores import store as store
+from tests.command_line import CommandLine
 from tests.results.documents import a_stored_run
 
 TOOLS = Path(__file__).parents[1] / "results/foreign/files"
@@ -58,3 +61,27 @@ def test_a_run_that_differs_makes_the_exit_code_1(
     path.write_text(path.read_text().replace('"verdict": "none"', '"verdict": "pass"'))
     assert import_.main([str(tmp_path / "bundle.json")]) == 1
     assert "the one that is here was kept" in capsys.readouterr().err
+
+
+def test_planted_secrets_are_in_no_export(tmp_path: Path) -> None:
+    (tmp_path / "leaky.py").write_text(
+        "import os\n"
+        "def work(api_key):\n"
+        "    print(os.environ['MY_SERVICE_TOKEN'], f'password={api_key}', flush=True)\n"
+        "    raise ValueError('not allowed: ' + os.environ['MY_SERVICE_TOKEN'] + api_key)\n"
+    )
+    user = CommandLine(tmp_path / "outputs", environment={"MY_SERVICE_TOKEN": "planted-secret-value-1"})
+    arguments = "scenario.arguments={api_key: planted-secret-value-2}"
+    words = ["scenario=function", "scenario.function=leaky:work", arguments, "tags=[planted-secret-value-1]"]
+    assert user.run(*words, "measure.iterations=2", "measure.warmup=0", cwd=tmp_path).returncode == 3
+    bundle = tmp_path / "bundle.json.gz"
+    assert user.verb("export", "last", "--output", str(bundle)).returncode == 0
+    ((_, files),) = unpack(load(bundle.read_bytes(), "bundle"), "bundle").items()
+    contents = {**files, "the bundle itself": gzip.decompress(bundle.read_bytes())}
+    for form in ("csv", "markdown"):
+        done = user.verb("export", "last", "--format", form)
+        assert done.returncode == 0, done.stderr
+        contents[form] = done.stdout.encode()
+    assert [name for name, content in contents.items() if b"planted-secret-value" in content] == []
+    written = ("manifest.json", "result.json", "config.yaml", "events.jsonl", "worker.log", "markdown")
+    assert [name for name in written if b"[redacted]" not in contents[name]] == [], "they were there to be taken out"

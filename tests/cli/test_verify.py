@@ -6,8 +6,10 @@ import pytest
 
 from harness.cli.verify import main
 from harness.errors import NotFound
+from harness.results.records import COMPARISON, Named
 from harness.results.store import Store
 from tests.results.documents import a_stored_run
+from tests.results.stored_records import a_comparison, a_stored_suite, an_id, path_of
 
 
 @pytest.fixture
@@ -60,3 +62,30 @@ def test_the_problems_are_told_as_json_too(store: Store, capsys: pytest.CaptureF
     found = json.loads(capsys.readouterr().out)
     assert found["broken"] == 1
     assert found["runs"][result["run_id"]] == ["report.md: is listed in the manifest and missing"]
+
+
+def test_all_is_runs_suites_and_comparisons_each_called_what_it_is(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result, _ = a_stored_run(store)
+    suite_id, ab_id = an_id(1, "suite.nightly-abab01"), an_id(1, "ab-function-abab02")
+    a_stored_suite(store.outputs, suite_id, [result["run_id"], "gone"])
+    a_comparison(store.outputs, ab_id)
+    assert main(["--all"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"run {result['run_id']}: holds",
+        f"suite {suite_id}: holds",
+        "  note: gone, one of its runs, is no longer stored",
+        f"comparison {ab_id}: holds",
+        "1 of 1 runs, 1 of 1 suites, 1 of 1 comparisons hold",
+    ]
+    assert main([]) == 0
+    assert capsys.readouterr().out.endswith("1 of 1 runs hold\n"), "last is the last run"
+    path = path_of(store.outputs, Named(COMPARISON, ab_id))
+    path.write_text("{")
+    assert main(["abab01", "abab02", suite_id, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "harness.verify/1"
+    assert (found["runs"], found["suites"], found["broken"]) == ({}, {suite_id: []}, 1)
+    assert found["notes"] == {suite_id: ["gone, one of its runs, is no longer stored"]}
+    assert found["comparisons"][ab_id][0].startswith("ab.json: cannot read ")

@@ -1,6 +1,7 @@
 """The specification of a run: typed, frozen, and with a digest that a reader of the result can check."""
 
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +60,13 @@ def test_a_scenario_without_an_option_is_named_after_its_target() -> None:
     composed = compose(["scenario._target_=time.monotonic_ns"])
     assert composed.problems == []
     assert RunSpec.from_composed(composed, {}).scenario == "monotonic_ns"
+
+
+def test_a_users_scenario_that_says_nothing_of_them_has_the_stated_defaults(tmp_path: Path) -> None:
+    (tmp_path / "scenario").mkdir()
+    own = "# @package _global_\n# Mine.\nscenario: {_target_: json.dumps, obj: 1}\n"
+    (tmp_path / "scenario" / "mine.yaml").write_text(own)
+    composed = compose(["scenario=mine"], [tmp_path])
+    assert composed.problems == []
+    found = RunSpec.from_composed(composed, {}).measure
+    assert (found.warmup, found.iterations, found.timeout_s) == (3, 10, 300.0)

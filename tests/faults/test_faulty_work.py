@@ -2,10 +2,12 @@
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from harness.measure.samples import HEADER_BYTES, Phase, SampleFile
 from harness.results.schema import validate
 from tests.command_line import CommandLine
 
@@ -156,31 +158,55 @@ def test_other_ways_to_start_a_worker_give_the_same_outcomes(user: CommandLine, 
 
 
 @pytest.mark.parametrize(
-    ("await_line", "arguments"),
+    ("number", "arguments", "completed"),
     [
-        ("Step 1/", ["scenario=faulty", "scenario.at=-2", "scenario.kind=never_returns"]),
-        ("Step 2/", ["scenario=faulty", "scenario.at=0", "scenario.kind=never_returns", "measure.warmup=5"]),
-        ("Step 2/", ["scenario=faulty", "scenario.at=3", "scenario.kind=never_returns"]),
-        ("Step 2/", ["scenario=faulty", "scenario.at=3", "scenario.kind=never_returns_and_is_deaf"]),
-        ("Step 2/", ["scenario=steady", "measure.iterations=100000000"]),
+        (signal.SIGINT, ["scenario=faulty", "scenario.at=-2", "scenario.kind=never_returns"], 0),
+        (signal.SIGTERM, ["scenario=faulty", "scenario.at=0", "scenario.kind=never_returns", "measure.warmup=5"], 0),
+        (signal.SIGINT, ["scenario=faulty", "scenario.at=3", "scenario.kind=never_returns"], 3),
+        (signal.SIGTERM, ["scenario=faulty", "scenario.at=3", "scenario.kind=never_returns"], 3),
+        (signal.SIGINT, ["scenario=faulty", "scenario.at=3", "scenario.kind=never_returns_and_is_deaf"], 3),
+        (signal.SIGTERM, ["scenario=faulty", "scenario.at=3", "scenario.kind=never_returns_and_is_deaf"], 3),
+        (signal.SIGINT, ["scenario=steady", "measure.iterations=100000000"], None),
+        (signal.SIGTERM, ["scenario=steady", "measure.iterations=100000000"], None),
     ],
 )
 def test_a_cancel_keeps_what_was_measured_and_leaves_no_process(
-    user: CommandLine, await_line: str, arguments: list[str]
+    user: CommandLine, number: signal.Signals, arguments: list[str], completed: int | None
 ) -> None:
     process = user.start(*user.words(*arguments))
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith(await_line):
-            break
-    process.send_signal(signal.SIGINT)
+    while not (_measures(user) if completed is None else _hangs(user)):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)  # between two looks
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     result = user.result()
     assert result["status"] == "cancelled"
     assert result["exit_code"] == 130
+    kept = result["metrics"].get("iteration.duration_ms", {"samples_total": 0, "samples": []})
+    assert kept["samples_total"] == result["iterations"]["completed"]
+    assert len(kept["samples"]) == min(kept["samples_total"], 10_000)
+    assert kept["samples_total"] == completed if completed is not None else kept["samples_total"] > 0
     user.await_no_survivors()
+
+
+def _hangs(user: CommandLine) -> bool:
+    """Whether the work has said that it will not come back."""
+    journals = [folder / "events.jsonl" for folder in user.folders()]
+    return any(b"workload.hanging" in journal.read_bytes() for journal in journals if journal.exists())
+
+
+def _measures(user: CommandLine) -> bool:
+    """Whether an iteration that counts has come to its end, as the header of the sample file tells."""
+    for path in (folder / "samples.bin" for folder in user.folders()):
+        if path.exists() and path.stat().st_size > HEADER_BYTES:
+            samples = SampleFile(path)
+            try:
+                return samples.phase == Phase.MEASURE and samples.completed > 0
+            finally:
+                samples.close()
+    return False
 
 
 def test_a_cancel_while_the_report_is_written_keeps_the_whole_result(user: CommandLine) -> None:

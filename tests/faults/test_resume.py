@@ -313,7 +313,7 @@ def test_the_imitation_pipeline_interrupted_after_its_second_step_is_resumed_to_
     other = Away(tmp_path / "unkilled")
     assert other.run("scenario=imitation", *small).returncode == 0
     for name, metric in other.result()["metrics"].items():
-        if name.startswith("imitation."):
+        if name.startswith("imitation.") and metric["unit"] != "1/s":
             assert result["metrics"][name]["samples"] == metric["samples"], name
     shares = {name: result["metrics"][f"imitation.{name}_share"]["statistics"]["mean"] for name in ("clone", "tuned")}
     assert shares["clone"] >= 0.2

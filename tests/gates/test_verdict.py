@@ -1,6 +1,6 @@
 import pytest
 
-from harness.gates.verdict import exit_code, suite_exit_code, worst
+from harness.gates.verdict import exit_code, suite_exit_code
 from tests.results.documents import a_result
 
 PASS = {"metric": "step.latency_ms", "stat": "max", "critical": "> 500"}
@@ -93,7 +93,3 @@ def test_a_suites_exit_code_is_the_gravest_of_its_jobs() -> None:
     assert suite_exit_code([0, 1, 3, 0]) == 3
     assert suite_exit_code([1, 130]) == 130
     assert suite_exit_code([]) == 0
-
-
-def test_nothing_is_the_worst_of_nothing() -> None:
-    assert worst([]) == "none"

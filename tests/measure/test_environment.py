@@ -27,6 +27,13 @@ def test_everything_is_captured_as_json() -> None:
     assert found["torch"]["status"] == "unavailable"
 
 
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="the system has no /proc")
+def test_the_memory_is_what_the_kernel_says_it_has() -> None:
+    with open("/proc/meminfo") as file:
+        total_kb = next(int(line.split()[1]) for line in file if line.startswith("MemTotal:"))
+    assert environment.capture("cpu")["memory_mb"] == pytest.approx(total_kb / 1024, abs=1)
+
+
 def test_what_the_worker_tells_of_torch_is_kept() -> None:
     assert environment.capture("cpu", {"version": "2.13"})["torch"] == {"version": "2.13"}
 

@@ -11,10 +11,14 @@ from harness.results import baseline, retention
 from harness.results.annotate import annotate, pinned
 from harness.results.canonical import pretty
 from harness.results.history import History
-from harness.results.retention import plan, protected, remove
+from harness.results.records import COMPARISON, SUITE, Kind, Named, ids
+from harness.results.retention import plan, plan_records, protected, remove
 from harness.results.store import Store
+from harness.results.suite import load
 from harness.results.times import FORMAT, epoch
 from tests.results.documents import a_run, a_stored_run
+from tests.results.stored_records import a_comparison, a_stored_suite, an_id, path_of
+from tests.results.suites import a_suite
 
 NOW = epoch("2027-06-01T00:00:00Z")
 DAY_S = 86400.0
@@ -131,3 +135,104 @@ def test_a_baseline_that_cannot_be_read_stops_everything(outputs: Path, tmp_path
     with pytest.raises(StoreLost):
         protected([tmp_path / "baselines"])
     history.close()
+
+
+def planned_of(
+    outputs: Path, kind: Kind, going: Collection[str] = (), at: float = NOW, **limits: Any
+) -> retention.Plan:
+    return plan_records(outputs, kind, going, at, **{"newest": 0, **limits})
+
+
+@pytest.mark.parametrize(("kind", "make"), [(SUITE, a_stored_suite), (COMPARISON, a_comparison)])
+def test_old_suites_and_comparisons_go_and_the_newest_stay(kind: Kind, make: Any, outputs: Path) -> None:
+    made = [an_id(days, f"x-00000{days % 7}") for days in (200, 120, 100, 80)]
+    for each in made:
+        make(outputs, each)
+    assert planned_of(outputs, kind).going == made[:3]
+    assert planned_of(outputs, kind, newest=2) == retention.Plan(made[:2], {made[2]: "one of the newest 2"})
+    assert plan_records(outputs, kind, (), NOW).going == [], "there are fewer than twenty"
+    assert remove(outputs, [], {kind: made[:2]}) > 100
+    assert ids(outputs, kind) == made[2:]
+    assert not (outputs / ".pruned").exists()
+
+
+def test_a_suite_stays_as_long_as_one_of_its_runs(outputs: Path) -> None:
+    old, kept = aged(outputs, 200), aged(outputs, 200)
+    mixed, whole = an_id(150, "suite.a-000001"), an_id(150, "suite.b-000002")
+    a_stored_suite(outputs, mixed, [old, kept])
+    a_stored_suite(outputs, whole, [old, "pruned long ago"])
+    assert planned_of(outputs, SUITE).going == []
+    found = planned_of(outputs, SUITE, [old])
+    assert found == retention.Plan([whole], {mixed: "it holds a run that stays"})
+    remove(outputs, [old], {SUITE: found.going})
+    assert ids(outputs, SUITE) == [mixed]
+
+
+def test_a_suite_whose_run_was_pinned_after_the_plan_stays_with_it(outputs: Path) -> None:
+    run_id, suite_id = aged(outputs, 200), an_id(150, "suite.a-000001")
+    a_stored_suite(outputs, suite_id, [run_id])
+    found = planned_of(outputs, SUITE, [run_id])
+    assert found.going == [suite_id]
+    annotate(outputs, [run_id], pinned(True))
+    remove(outputs, [run_id], {SUITE: found.going})
+    assert ids(outputs, SUITE) == [suite_id]
+
+
+def test_a_suite_that_runs_stays_whatever_its_age(outputs: Path) -> None:
+    """Trap: a suite that was gone on with after the plan was made would lose its record while it runs."""
+    record = a_suite(outputs)
+    later = NOW + 1000 * DAY_S
+    assert planned_of(outputs, SUITE, at=later).staying == {record.suite_id: "running, and its process may live"}
+    record.end("cancelled", 130)
+    going = planned_of(outputs, SUITE, at=later).going
+    assert going == [record.suite_id]
+    load(outputs, record.suite_id).again()
+    remove(outputs, [], {SUITE: going})
+    assert ids(outputs, SUITE) == [record.suite_id]
+
+
+def test_a_suite_that_crashed_may_go_but_not_one_that_runs_elsewhere(outputs: Path) -> None:
+    about = {"status": "running", "identity": None, "finished_at": None, "exit_code": None}
+    here, there = an_id(100, "suite.a-000001"), an_id(100, "suite.b-000002")
+    a_stored_suite(outputs, here, **about)
+    a_stored_suite(outputs, there, **about, host="elsewhere")
+    assert planned_of(outputs, SUITE).going == [here]
+
+
+def test_what_cannot_be_read_or_dated_stays(outputs: Path) -> None:
+    broken, copied = an_id(200, "ab-function-000001"), "my copy"
+    for each in (broken, copied):
+        a_comparison(outputs, each)
+    path = path_of(outputs, Named(COMPARISON, broken))
+    path.write_text(path.read_text().replace("same", "slower"))
+    found = planned_of(outputs, COMPARISON)
+    assert found.going == []
+    assert found.staying == {broken: "it cannot be read", copied: "its name does not say when it was begun"}
+
+
+def test_a_comparison_without_a_report_may_run_and_goes_a_day_later(outputs: Path) -> None:
+    cut, fresh = an_id(3, "ab-function-000001"), an_id(0.5, "ab-function-000002")
+    for each in (cut, fresh):
+        (path_of(outputs, Named(COMPARISON, each)).parent / "arms").mkdir(parents=True)
+    found = planned_of(outputs, COMPARISON, days=0)
+    assert found == retention.Plan([cut], {fresh: "it has no report, and may still run"})
+    remove(outputs, [], {COMPARISON: found.going})
+    assert ids(outputs, COMPARISON) == [fresh]
+
+
+def test_a_kill_while_removing_leaves_whole_suites_or_none(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [an_id(200, "suite.a-000001"), an_id(190, "suite.b-000002")]
+    for each in made:
+        a_stored_suite(outputs, each)
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(retention.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remove(outputs, [], {SUITE: made[:1]})
+    monkeypatch.undo()
+    assert ids(outputs, SUITE) == made[1:]
+    remove(outputs, [], {SUITE: made[:1]})
+    assert not (outputs / ".pruned").exists(), "the next one ends what was begun"
+    assert ids(outputs, SUITE) == made[1:]

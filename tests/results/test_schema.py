@@ -16,7 +16,10 @@ from harness.results.history import History
 from harness.results.judgement import Question
 from harness.results.perf_tests import entry, results
 from harness.results.store import Store
+from harness.scenarios.llm.record import SCHEMA as REQUEST
+from harness.scenarios.llm.record import line_of
 from tests.engine.ab_documents import a_document
+from tests.llm.exchanges import an_exchange
 from tests.results.documents import TRACE, a_result, a_stored_run
 from tests.results.suites import a_step, in_every_state
 
@@ -57,6 +60,7 @@ def every_kind(folder: Path) -> dict[str, list[dict[str, Any]]]:
     )
     store.close()
     event = {"time": result["started_at"], "seq": 0, "trace_id": TRACE, "level": "info", "event": "run.started"}
+    request = {"schema": REQUEST, "phase": "measure", "iteration": 0, **line_of(an_exchange())}
     return {
         "result": [result, cancelled],
         "manifest": [finished, *annotated],
@@ -68,6 +72,7 @@ def every_kind(folder: Path) -> dict[str, list[dict[str, Any]]]:
         "suite": in_every_state(folder),
         "step": [a_step()],
         "perf_test_results": [perf_tests()],
+        "request": [request, {**request, "prompt": "hello", "answer": "t0 "}],
         "event": [event, {**event, "iteration": 3, "any": {"thing": None}}],
     }
 

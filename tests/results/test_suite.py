@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import NotFound, StorageRefused, StoreLost
-from harness.results import suite
+from harness.errors import StorageRefused, StoreLost
+from harness.results import records, suite
 from harness.results.canonical import digest
 from tests.results.suites import a_suite, ended
 
@@ -52,19 +52,8 @@ def test_a_suite_lives_as_long_as_its_process(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "other")], env=environment, check=True)
-    (suite_id,) = suite.ids(tmp_path / "other")
+    (suite_id,) = records.ids(tmp_path / "other", records.SUITE)
     assert not suite.load(tmp_path / "other", suite_id).is_alive
-
-
-def test_a_suite_is_named_by_its_id_its_beginning_or_its_end(tmp_path: Path) -> None:
-    record = a_suite(tmp_path)
-    for text in (record.suite_id, record.suite_id[:-3], record.suite_id[-6:]):
-        assert suite.find(tmp_path, text) == record.suite_id
-    assert suite.find(tmp_path, "nothing") is None
-    assert suite.find(tmp_path / "nowhere", "nothing") is None
-    a_suite(tmp_path)
-    with pytest.raises(NotFound, match="more than one suite"):
-        suite.find(tmp_path, record.suite_id[:4])
 
 
 def test_the_suite_of_a_run_is_found(tmp_path: Path) -> None:
@@ -74,6 +63,21 @@ def test_the_suite_of_a_run_is_found(tmp_path: Path) -> None:
     assert found is not None
     assert found.suite_id == record.suite_id
     assert suite.of_run(tmp_path, "run-2") is None
+
+
+def test_a_suite_that_was_killed_before_its_record_was_whole_is_in_nobody_s_way(tmp_path: Path) -> None:
+    folder = tmp_path / "suites" / "20261122T101500Z-suite.nightly-000001"
+    folder.mkdir(parents=True)
+    (folder / f".{suite.NAME}.1.tmp").touch()
+    assert suite.of_run(tmp_path, "run-1") is None
+
+
+def test_a_record_that_somebody_changed_is_not_gone_on_with(tmp_path: Path) -> None:
+    record = a_suite(tmp_path)
+    path = record.folder / suite.NAME
+    path.write_text(path.read_text().replace("scenario=one", "scenario=two"))
+    with pytest.raises(StoreLost, match="is not what was stored"):
+        suite.load(tmp_path, record.suite_id)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:

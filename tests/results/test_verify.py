@@ -8,9 +8,12 @@ import pytest
 from harness.journal.lines import Journal, read_journal
 from harness.results.canonical import file_digest, pretty
 from harness.results.document import seal
+from harness.results.records import COMPARISON, SUITE, Named
+from harness.results.retention import remove
 from harness.results.store import Store
-from harness.results.verify import problems_of
-from tests.results.documents import TRACE, a_result, a_run, measured_so_far
+from harness.results.verify import problems_of, record_notes, record_problems
+from tests.results.documents import TRACE, a_result, a_run, a_stored_run, measured_so_far
+from tests.results.stored_records import a_comparison, a_stored_suite, an_id, path_of
 
 
 def events_in(folder: Path, count: int) -> None:
@@ -123,3 +126,89 @@ def test_a_crashed_run_may_have_a_torn_event_and_no_result(tmp_path: Path) -> No
     store.close_run(run.run_id, "crashed", exit_code=3, reason={"kind": "lost", "message": "gone"})
     assert problems_of(run.folder, read_journal) == []
     store.close()
+
+
+SUITE_ID = an_id(1, "suite.nightly-000001")
+AB_ID = an_id(1, "ab-function-000001")
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """A store with a suite of one run, and a comparison."""
+    store = Store(tmp_path)
+    run_id = a_stored_run(store)[1]["run_id"]
+    store.close()
+    a_stored_suite(tmp_path, SUITE_ID, [run_id])
+    a_comparison(tmp_path, AB_ID)
+    return tmp_path
+
+
+@pytest.mark.parametrize("named", [Named(SUITE, SUITE_ID), Named(COMPARISON, AB_ID)])
+def test_untouched_suites_and_comparisons_hold(named: Named, outputs: Path) -> None:
+    assert record_problems(outputs, named) == []
+    assert record_notes(outputs, named) == []
+
+
+def replaced(old: str, new: str) -> Callable[[Path], object]:
+    """A damage: other text in a document."""
+    return lambda path: path.write_text(path.read_text().replace(old, new, 1))
+
+
+RECORD_DAMAGES: dict[str, tuple[Named, Callable[[Path], object], str]] = {
+    "the verdict": (
+        Named(COMPARISON, AB_ID),
+        replaced('"level": "same"', '"level": "faster"'),
+        "ab.json: its content does not have the digest",
+    ),
+    "a type": (Named(COMPARISON, AB_ID), replaced('"exit_code": 0', '"exit_code": "0"'), "ab.json: exit_code: '0'"),
+    "no report": (
+        Named(COMPARISON, AB_ID),
+        lambda path: path.with_name("report.md").unlink(),
+        "report.md: is missing",
+    ),
+    "no document": (Named(COMPARISON, AB_ID), lambda path: path.unlink(), "ab.json: cannot read"),
+    "a job": (Named(SUITE, SUITE_ID), replaced('"status": "completed"', '"status": "done"'), "suite.json: status: "),
+    "an override": (Named(SUITE, SUITE_ID), replaced("scenario=one", "scenario=two"), "suite.json: its content"),
+    "the id": (Named(SUITE, SUITE_ID), replaced(SUITE_ID, "x"), f"suite_id is x, and the folder is {SUITE_ID}"),
+    "a torn record": (Named(SUITE, SUITE_ID), lambda path: path.write_text('{"sch'), "suite.json: cannot read"),
+    "an empty record": (
+        Named(SUITE, SUITE_ID),
+        lambda path: path.write_text('{"schema": "harness.suite/1"}'),
+        "suite.json: suite: 'suite_id' is a required property",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", RECORD_DAMAGES)
+def test_each_damage_of_a_suite_or_comparison_is_found_and_named(damage: str, outputs: Path) -> None:
+    named, act, message = RECORD_DAMAGES[damage]
+    act(path_of(outputs, named))
+    found = record_problems(outputs, named)
+    assert any(message in problem for problem in found), found
+
+
+def test_a_run_that_prune_took_is_a_note_and_no_problem_of_its_suite(outputs: Path) -> None:
+    (run,) = (outputs / "runs").iterdir()
+    remove(outputs, [run.name])
+    named = Named(SUITE, SUITE_ID)
+    assert record_problems(outputs, named) == []
+    assert record_notes(outputs, named) == [f"{run.name}, one of its runs, is no longer stored"]
+
+
+def test_a_comparison_that_still_runs_has_nothing_to_hold(outputs: Path) -> None:
+    named = Named(COMPARISON, AB_ID)
+    path_of(outputs, named).unlink()
+    path_of(outputs, named).with_name("report.md").unlink()
+    (path_of(outputs, named).parent / "arms").mkdir()
+    assert record_problems(outputs, named) == []
+    assert record_notes(outputs, named) == ["it has no report yet: it still runs, or was cut short"]
+
+
+def test_a_request_that_does_not_fit_its_schema_is_told_with_its_line(folder: Path) -> None:
+    kept = folder / "requests.jsonl"
+    kept.write_text('{"phase": "measure", "iteration": 0}\n')
+    assert problems_of(folder, read_journal) == []  # of before there was a schema
+    kept.write_text('{"schema": "harness.request/1", "phase": "measure", "iteration": -1}\n{"schema"')
+    found = problems_of(folder, read_journal)
+    assert "requests.jsonl: 1 torn line" in found
+    assert any(line.startswith("requests.jsonl: line 1: iteration: -1") for line in found)

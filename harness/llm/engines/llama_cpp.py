@@ -27,7 +27,6 @@ from harness.llm.wire.target import Target
 from harness.ranges import Range
 from harness.runner import Context
 
-_LETS_GO_S = 60.0
 _kept: list[Any] = []  # servers that a thread of ours is still inside: destroying one of these would end the process
 
 
@@ -63,6 +62,7 @@ class LlamaCpp:
         self._busy_wait = busy_wait
         self._server: Any = None
         self._calls: SideCalls | None = None
+        self._served: Served | None = None
         self._given_up: list[Call] = []
 
     def start(self, context: Context) -> Served:
@@ -75,7 +75,7 @@ class LlamaCpp:
         load_ms = self._load(settings)
         self._calls = SideCalls(Target.of(f"{self._server.listening_address}/v1"))
         found = probe.look("llama_cpp", self._calls, file.name)
-        return Served(
+        self._served = Served(
             engine="llama_cpp",
             engine_version=f"xllamacpp {version}",
             model=file.name,
@@ -86,6 +86,7 @@ class LlamaCpp:
             pid=os.getpid(),
             load_ms=load_ms,
         )
+        return self._served
 
     def _load(self, settings: LlamaSettings) -> float:
         try:
@@ -135,25 +136,11 @@ class LlamaCpp:
         """By the model's own tokenizer, which the library offers on its port only."""
         return None if self._calls is None else probe.count_tokens(self._calls, "llama_cpp", "", text)
 
-    def restart(self, context: Context) -> Served:
-        """Releases the model and loads it again.
-
-        Raises:
-            EngineFailed: it does not load, or a request that was given up still holds it.
-        """
-        if not self._await_letting_go(context):
-            raise EngineFailed(
-                "llama.cpp is still busy with a request that was given up", "choose llm=smollm2", "timeout"
-            )
-        self.close()
-        return self.start(context)
-
-    def _await_letting_go(self, context: Context) -> bool:
-        """Whether nobody is inside the library any more; a prompt that is being read cannot be interrupted."""
-        until = time.monotonic() + _LETS_GO_S
-        while self._held and time.monotonic() < until and not context.cancelled:
-            self._given_up[0].returned.wait(0.1)
-        return not self._held
+    def revive(self, context: Context) -> Served:
+        """What `start` loaded: it lives as long as this process."""
+        if self._served is None:
+            raise EngineFailed("the engine was not started")
+        return self._served
 
     @property
     def _held(self) -> bool:

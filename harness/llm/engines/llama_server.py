@@ -65,6 +65,7 @@ class LlamaServer:
         self._process: OwnedProcess | None = None
         self._http: OpenAIEngine | None = None
         self._file: ModelFile | None = None
+        self._served: Served | None = None
         self._suspect = False  # requests went unanswered: it may hang
 
     def start(self, context: Context) -> Served:
@@ -90,7 +91,7 @@ class LlamaServer:
         )
         served = http.start(context)
         self._suspect = False
-        return replace(
+        self._served = replace(
             served,
             engine="llama_server",
             engine_version=f"xllamacpp {version}",
@@ -100,6 +101,7 @@ class LlamaServer:
             pid=process.pid,
             load_ms=process.load_ms,
         )
+        return self._served
 
     def _own_settings(self) -> dict[str, object]:
         return {
@@ -127,7 +129,7 @@ class LlamaServer:
         What was under way when it ended, and in an open loop what fell due while it was away, is `lost`, or
         `out_of_memory` where that was the reason.
         """
-        self._revive(context)
+        self.revive(context)
         load = Remaining(requests, schedule)
         for left in reversed(range(self._restarts + 1)):
             self._send(load, patience, context)
@@ -162,7 +164,7 @@ class LlamaServer:
         """Starts the server again for the rest of the load; False where it does not start."""
         why = self._why_down()
         try:
-            self.restart(context)
+            self._restart(context)
         except EngineFailed as error:
             context.event("llm.restart_failed", message=error.message, reason=error.reason)
             load.give_up(Failure(error.reason, error.message))
@@ -173,32 +175,35 @@ class LlamaServer:
     def _why_down(self) -> Failure:
         return Failure("lost", "there is no server") if self._process is None else self._process.why_ended()
 
-    def _revive(self, context: Context) -> None:
-        """Starts the server again before a load where it has ended, or hangs."""
-        process = self._process
-        if process is None:
+    def revive(self, context: Context) -> Served:
+        """What answers now: where the server has ended, or hangs, a new one."""
+        if self._served is None:
             raise EngineFailed("the server was not started")
-        if process.ended or self._http is None:
-            self.restart(context)
-        elif self._suspect and self.http.ask("/health").status != 200:
-            context.event("llm.server_hung", pid=process.pid)
-            self.restart(context)
+        if not self._running or self._http is None:
+            return self._restart(context)
+        if self._suspect and self.http.ask("/health").status != 200:
+            context.event("llm.server_hung", level="warning", pid=self._served.pid)
+            return self._restart(context)
+        return self._served
 
     def count_tokens(self, text: str) -> int | None:
         """By the model's own tokenizer, which the server offers."""
         return self.http.count_tokens(text)
 
-    def restart(self, context: Context) -> Served:
+    def _restart(self, context: Context) -> Served:
         """Ends the server, or what is left of it, and starts it again."""
-        process = self._process
-        why = process.why_ended().message if process is not None and process.ended else "asked for"
-        self.close()
+        why = "it hangs" if self._running else self._why_down().message
+        self._end_process()
         served = self.start(context)
-        context.event("llm.server_restarted", why=why, pid=served.pid, load_ms=served.load_ms)
+        context.event("llm.server_restarted", level="warning", why=why, pid=served.pid, load_ms=served.load_ms)
         return served
 
     def close(self) -> None:
         """Ends the server's process."""
+        self._served = None
+        self._end_process()
+
+    def _end_process(self) -> None:
         http, self._http = self._http, None
         if http is not None:
             http.close()

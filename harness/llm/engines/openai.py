@@ -56,6 +56,7 @@ class OpenAIEngine:
         self._model: str | None = None
         self._found = Findings()
         self._client: HttpClient | None = None
+        self._served: Served | None = None
 
     @property
     def target(self) -> Target:
@@ -75,7 +76,7 @@ class OpenAIEngine:
         here = listener_of(self._target.host, self._target.port)
         file = self._file(here)
         self._client = self.client()
-        return Served(
+        self._served = Served(
             engine=self._found.engine,
             engine_version=self._found.version,
             model=self._model,
@@ -85,6 +86,7 @@ class OpenAIEngine:
             settings=self._settings(here, file),
             pid=here.pid,
         )
+        return self._served
 
     def client(self) -> HttpClient:
         """A client of its own for this server's address."""
@@ -188,10 +190,11 @@ class OpenAIEngine:
         """A question beside the load, such as `/metrics` or `/slots`."""
         return self._calls.ask(path, body, timeout_s)
 
-    def restart(self, context: Context) -> Served:
-        """Refused: this server was not started here."""
-        hint = "choose llm=smollm2, which starts a server of its own, or restart it yourself"
-        raise EngineFailed(f"{self._target.url} was not started by this run and is not restarted", hint)
+    def revive(self, context: Context) -> Served:
+        """What `start` found: this server is somebody else's to start again."""
+        if self._served is None:
+            raise EngineFailed("the engine was not started")
+        return self._served
 
     def close(self) -> None:
         """Closes the connections; the server goes on."""

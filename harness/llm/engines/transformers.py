@@ -49,6 +49,7 @@ class Transformers:
         self._busy_wait = busy_wait
         self._model: Any = None
         self._tokenizer: Any = None
+        self._served: Served | None = None
         self._limit = 0
         self._turn = threading.Lock()
 
@@ -82,7 +83,7 @@ class Transformers:
         load_ms = (time.monotonic_ns() - started_ns) / 1e6
         trained = int(getattr(self._model.config, "max_position_embeddings", 0)) or None
         self._limit = self._context_tokens or trained or 0
-        return Served(
+        self._served = Served(
             engine="transformers",
             engine_version=f"transformers {transformers.__version__}, torch {torch.__version__}",
             model=source.name,
@@ -102,6 +103,7 @@ class Transformers:
             pid=os.getpid(),
             load_ms=load_ms,
         )
+        return self._served
 
     def _load(self, source: "_Source", device: str) -> None:
         import torch
@@ -204,10 +206,11 @@ class Transformers:
             return None
         return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def restart(self, context: Context) -> Served:
-        """Releases the weights and loads them again."""
-        self.close()
-        return self.start(context)
+    def revive(self, context: Context) -> Served:
+        """What `start` loaded: it lives as long as this process."""
+        if self._served is None:
+            raise EngineFailed("the engine was not started")
+        return self._served
 
     def close(self) -> None:
         """Releases the weights, as soon as no request is computed with them any more."""

@@ -9,17 +9,21 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import Annotated
+from typing import Annotated, Literal
 
 from harness.errors import BenchmarkFailed, DeadlineExceeded
 from harness.process import entry, linux
 from harness.process.calls import CallRecord, Calls
 from harness.process.client import ZygoteClient
+from harness.process.inline import InlineCalls
 from harness.process.pool import TaskPool, open_descriptors
 from harness.ranges import Range
 from harness.runner import Context
 
+Executor = Literal["processes", "inline"]
+
 GENEROUS_S = 60.0  # for calls that are to succeed
+_LATE_MEBIBYTES = 16  # of work for a call in line that is to be late, whose deadline is the time of one
 _BLOCK = b"\0" * (1 << 20)
 
 
@@ -53,6 +57,7 @@ class AsyncWorkerDrill:
     def __init__(
         self,
         *,
+        executor: Executor,
         concurrency: Annotated[int, Range(min=1, max=64)],
         calls: Annotated[int, Range(min=1)],
         stuck: Annotated[int, Range(min=1)],
@@ -60,6 +65,7 @@ class AsyncWorkerDrill:
         storm: Annotated[int, Range(min=1)],
         shutdown_s: Annotated[float, Range(above=0)],
     ) -> None:
+        self._inline = executor == "inline"
         self._concurrency, self._count, self._stuck = concurrency, calls, stuck
         self._restarts, self._storm, self._shutdown_s = restarts, storm, shutdown_s
         self._client: ZygoteClient | None = None
@@ -70,9 +76,15 @@ class AsyncWorkerDrill:
         Raises:
             BenchmarkFailed: this worker has none (worker.start=portable, or a system without fork).
         """
-        if entry.inherited.zygote is None:
-            raise BenchmarkFailed("calls need processes forked from the zygote", "use worker.start=fork")
-        self._client = ZygoteClient(entry.inherited.zygote)
+        if self._inline:
+            left_out = ["stuck calls", "cancels", "restarts"]
+            context.event("async_worker.left_out", what=left_out, reason="in line nothing can be ended")
+        elif entry.inherited.zygote is None:
+            raise BenchmarkFailed(
+                "calls need processes forked from the zygote", "use worker.start=fork, or scenario.executor=inline"
+            )
+        else:
+            self._client = ZygoteClient(entry.inherited.zygote)
         self._context = context
         self._totals: Counter[str] = Counter()
         calls = self._open()
@@ -80,12 +92,14 @@ class AsyncWorkerDrill:
         self._close(calls)
         context.event("async_worker.deadline_calibrated", deadline_ms=round(self._probe_s * 1e3, 3))
 
-    def _open(self) -> Calls:
-        assert self._client is not None
-        pool = TaskPool(self._client, most=self._concurrency, spares=1, path=[path for path in sys.path if path])
-        calls = Calls(pool, self._observe)
+    def _open(self) -> Calls | InlineCalls:
+        calls: Calls | InlineCalls = InlineCalls(self._observe) if self._inline else Calls(self._pool(), self._observe)
         calls.call(work, 0, deadline_s=GENEROUS_S)
         return calls
+
+    def _pool(self) -> TaskPool:
+        assert self._client is not None
+        return TaskPool(self._client, most=self._concurrency, spares=1, path=[path for path in sys.path if path])
 
     def _observe(self, record: CallRecord) -> None:
         self._totals[record.outcome] += 1
@@ -94,7 +108,7 @@ class AsyncWorkerDrill:
         elif record.censored:
             self._context.record("async_worker.censored_latency_ms", record.latency_s * 1e3)
 
-    def _median_call_s(self, calls: Calls) -> float:
+    def _median_call_s(self, calls: Calls | InlineCalls) -> float:
         times = []
         for _ in range(21):
             started = time.perf_counter()
@@ -102,7 +116,7 @@ class AsyncWorkerDrill:
             times.append(time.perf_counter() - started)
         return sorted(times)[10]
 
-    def _close(self, calls: Calls) -> float:
+    def _close(self, calls: Calls | InlineCalls) -> float:
         started = time.perf_counter()
         calls.close(self._shutdown_s)
         return (time.perf_counter() - started) * 1e3
@@ -112,13 +126,14 @@ class AsyncWorkerDrill:
         before = _held()
         self._totals.clear()
         calls = self._open()
-        phases: list[Callable[[Calls], None]] = [
-            self._load, self._timeouts, self._cancels, self._failures, self._jitter,
-        ]  # fmt: skip
-        for phase in phases:
-            phase(calls)
+        self._load(calls)
+        self._timeouts(calls)
+        if isinstance(calls, Calls):
+            self._cancels(calls)
+        self._failures(calls)
+        self._jitter(calls)
         context.record("async_worker.shutdown_ms", self._close(calls))
-        for _ in range(self._restarts):
+        for _ in range(0 if self._inline else self._restarts):
             context.record("async_worker.shutdown_ms", self._restart())
         counts = calls.counts
         ended = sum(counts[outcome] for outcome in ("completed", "failed", "timed_out", "cancelled"))
@@ -133,23 +148,30 @@ class AsyncWorkerDrill:
             "async_worker.leaked": leaked,
         }
 
-    def _load(self, calls: Calls) -> None:
+    def _load(self, calls: Calls | InlineCalls) -> None:
         handles = [calls.submit(work, 1, deadline_s=GENEROUS_S) for _ in range(self._count)]
         _require(len({handle.result() for handle in handles}) == 1, "equal work gave different results")
 
-    def _timeouts(self, calls: Calls) -> None:
-        """Stuck calls in turn; after each, the next call must be served."""
+    def _timeouts(self, calls: Calls | InlineCalls) -> None:
+        """Late calls in turn; after each, the next call must be served."""
         for number in range(self._stuck):
+            function, arguments, deadline_s = self._late_call(number)
             started = time.perf_counter()
             try:
-                calls.call((stuck_in_c, gil_loop)[number % 2], deadline_s=self._probe_s)
+                calls.call(function, *arguments, deadline_s=deadline_s)
             except DeadlineExceeded:
                 late = time.perf_counter()
                 calls.call(work, 0, deadline_s=GENEROUS_S)
                 self._context.record("async_worker.recover_ms", (time.perf_counter() - late) * 1e3)
-                self._context.record("async_worker.deadline_overrun_ms", (late - started - self._probe_s) * 1e3)
+                self._context.record("async_worker.deadline_overrun_ms", (late - started - deadline_s) * 1e3)
             else:
-                raise BenchmarkFailed("a stuck call came back")
+                raise BenchmarkFailed("a late call came back as if it were in time")
+
+    def _late_call(self, number: int) -> tuple[Callable[..., object], tuple[int, ...], float]:
+        """A call that misses its deadline: a stuck one, or in line, where that would be for good, too much work."""
+        if self._inline:
+            return work, (_LATE_MEBIBYTES,), self._probe_s / 20
+        return (stuck_in_c, gil_loop)[number % 2], (), self._probe_s
 
     def _cancels(self, calls: Calls) -> None:
         handles = [calls.submit(stuck_in_c, deadline_s=GENEROUS_S) for _ in range(self._concurrency)]
@@ -162,12 +184,12 @@ class AsyncWorkerDrill:
                 continue
             raise BenchmarkFailed("a cancelled call came back")
 
-    def _failures(self, calls: Calls) -> None:
+    def _failures(self, calls: Calls | InlineCalls) -> None:
         for number in range(self._stuck):
             error = calls.submit(fails, number, deadline_s=GENEROUS_S).exception()
             _require(isinstance(error, ValueError) and str(error) == f"call {number}", f"another error came: {error!r}")
 
-    def _jitter(self, calls: Calls) -> None:
+    def _jitter(self, calls: Calls | InlineCalls) -> None:
         """Calls of random length under deadlines of about that length: each must end, one way or the other."""
         chance = random.Random(self._context.seed + self._context.iteration)
         handles = [

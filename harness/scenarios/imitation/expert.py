@@ -1,5 +1,6 @@
 """The first step: an expert plays, and what it saw and did is kept."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ TRAJECTORIES = "trajectories.npz"
 def collect(
     step: Step, *, episodes: Annotated[int, Range(min=1)], slips: Annotated[float, Range(min=0, below=1)]
 ) -> dict[str, float]:
-    """Keeps observations and actions of so many episodes in `trajectories.npz`, and gives the mean return."""
+    """Keeps observations and actions of so many episodes in `trajectories.npz`, and gives mean return and speed."""
     environment = open_cartpole()
     chance = numpy.random.default_rng(step.seed)
 
@@ -26,12 +27,15 @@ def collect(
         return int(chance.integers(2)) if chance.random() < slips else None
 
     played = []
+    began = time.perf_counter()
     for number in range(episodes):
         if step.cancelled:
             raise Cancelled
         played.append(play(environment, expert, int(chance.integers(2**31)), slip=slip))
         step.progress(number + 1, episodes)
+    played_s = time.perf_counter() - began
     environment.close()
+    frames = sum(len(episode.actions) for episode in played)
     numpy.savez(
         step.folder / TRAJECTORIES,
         observations=numpy.concatenate([episode.observations for episode in played]),
@@ -39,7 +43,8 @@ def collect(
     )
     return {
         "imitation.expert_points": float(numpy.mean([episode.points for episode in played])),
-        "imitation.demonstrated_steps": float(sum(len(episode.actions) for episode in played)),
+        "imitation.demonstrated_steps": float(frames),
+        "imitation.frames_per_s": frames / played_s,
     }
 
 

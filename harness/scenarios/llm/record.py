@@ -13,6 +13,7 @@ from harness.runner import Context
 Keep = Literal["nothing", "timings", "texts"]
 
 FILE = "requests.jsonl"
+SCHEMA = "harness.request/1"
 _MOST_TOLD = 20  # failures of one load that become events of their own; the rest is counted
 
 
@@ -64,7 +65,11 @@ class Recorder:
             return
         lines = []
         for exchange in answered.exchanges:
-            line = {"phase": context.phase.name.lower(), "iteration": context.iteration, **line_of(exchange)}
+            line = {"schema": SCHEMA, "phase": context.phase.name.lower(), "iteration": context.iteration}
+            line |= line_of(exchange)
+            if exchange.failure is not None:  # servers repeat in their errors what they were sent
+                message = context.redact(exchange.failure.message)
+                line["failure"] = exchange.failure._replace(message=message)._asdict()
             if self._keep == "texts":
                 line |= {"prompt": context.redact(exchange.request.text), "answer": context.redact(exchange.text)}
             lines.append(json.dumps(line, ensure_ascii=False) + "\n")

@@ -8,7 +8,6 @@ from os import getpid
 from typing import Generic, TypeVar
 
 from harness.errors import BenchmarkFailed, Cancelled
-from harness.llm.energy import PackageEnergy
 from harness.llm.engine import Engine, Served
 from harness.llm.exchange import Exchange
 from harness.llm.metrics import Answered
@@ -17,6 +16,7 @@ from harness.llm.request import Request
 from harness.llm.schedule import Closed, Patience, Schedule
 from harness.llm.server_usage import Usage, usage_of
 from harness.llm.workload import Asking, Workload
+from harness.measure.energy import PackageEnergy
 from harness.runner import Context
 from harness.scenarios.llm.instrument import Calibrating, Instrument
 from harness.scenarios.settings import settled
@@ -129,11 +129,12 @@ class Subject:
         return exchanges[0]
 
     def ask(self, context: Context, requests: Sequence[Request], schedule: Schedule) -> Answered:
-        """Sends the requests by the schedule; an owned server that was lost meanwhile is started again afterwards.
+        """Sends the requests by the schedule; an owned server that was lost is started again first.
 
         Raises:
             EngineFailed: it was lost and cannot be started again.
         """
+        self.served = self.engine.revive(context)
         usage = usage_of(self.served, getpid())
         usage.begin()
         cpu_s = time.process_time()
@@ -143,8 +144,6 @@ class Subject:
             cpu_s = time.process_time() - cpu_s
             found = usage.finish()
         self._tell_usage(context, found)
-        if any(exchange.failure and exchange.failure.reason == "lost" for exchange in exchanges):
-            self._restart(context)
         return Answered(tuple(exchanges), found, cpu_s)
 
     def _tell_usage(self, context: Context, found: Usage) -> None:
@@ -155,10 +154,6 @@ class Subject:
         elif found.basis not in self._said:
             self._said.add(found.basis)
             context.describe("llm_usage", basis=found.basis, metrics=list(metrics))
-
-    def _restart(self, context: Context) -> None:
-        self.served = self.engine.restart(context)
-        context.event("llm.restarted", level="warning", pid=self.served.pid, load_ms=self.served.load_ms)
 
     def joules(self, context: Context) -> float | None:
         """Energy of the host's CPU packages since the last call; None, and said once, where it does not tell."""

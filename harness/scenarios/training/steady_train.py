@@ -10,10 +10,13 @@ from harness.controlloop.reference import packed
 from harness.controlloop.rollback import RestoreSettings, Rollback, SnapshotSettings
 from harness.controlloop.tiers import Tier
 from harness.controlloop.trainer import ModelFactory, TrainerSettings
+from harness.measure.energy import PackageEnergy
 from harness.ranges import Range
 from harness.runner import Context
 from harness.scenarios.settings import settled
 from harness.scenarios.training.assembly import Checkpoints, build_trainer, switches
+
+JOULES = "tolaria.step.joules"
 
 
 class SteadyTrain:
@@ -38,6 +41,7 @@ class SteadyTrain:
         self._snapshots, self._restore = settled(SnapshotSettings, snapshots), settled(RestoreSettings, restore)
         self._checkpoints = Checkpoints(settled(CheckpointSettings, checkpoints), tiers, checkpoint_folder)
         self._loop: ControlLoop | None = None
+        self._energy: PackageEnergy | None = None
 
     def setup(self, context: Context) -> None:
         """Loads the data, builds the model, moves its state into the arena."""
@@ -49,13 +53,21 @@ class SteadyTrain:
             trainer.state, self._snapshots, self._restore, context, memory=self._checkpoints.memory, disk=disk
         )
         self._loop = ControlLoop(trainer, rollback, context, at_most=self._restore.at_most)
+        self._energy = PackageEnergy()
+        if self._energy.reason is not None:
+            context.event("metric.unavailable", metric=JOULES, reason=self._energy.reason)
 
     def iterate(self, context: Context) -> Mapping[str, float]:
         """Trains from the first state to the end."""
         assert self._loop is not None
+        assert self._energy is not None
         self._loop.rewind()
-        context.fingerprint(packed(self._loop.run()))
-        return self._loop.counters() | switches(self._settings)
+        self._energy.since_last_j()
+        losses = self._loop.run()
+        joules = self._energy.since_last_j()
+        context.fingerprint(packed(losses))
+        each = {} if joules is None else {JOULES: joules / len(losses)}
+        return self._loop.counters() | switches(self._settings) | each
 
     def teardown(self) -> None:
         """Ends what writes checkpoints."""

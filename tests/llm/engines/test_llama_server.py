@@ -178,6 +178,9 @@ def test_between_two_loads_a_server_that_ended_is_started_again(own: tuple[Llama
     exchanges = engine.exchange([request(tokens=2)], ONE_USER, patience(), hand.context)
     assert reasons(exchanges) in ([None], ["lost"])  # the end may still be unseen when the load begins
     assert reasons(engine.exchange([request(tokens=2)], ONE_USER, patience(), hand.context)) == [None]
+    revived = engine.revive(hand.context)
+    assert revived.pid not in (None, served.pid)
+    assert hand.event_names().count("llm.server_restarted") == 1
 
 
 def test_a_server_that_hangs_is_replaced_before_the_next_load(own: tuple[LlamaServer, Hand]) -> None:

@@ -161,9 +161,12 @@ def test_a_remote_server_has_no_process_here_and_its_use_is_unavailable_with_a_r
     assert usage.reason == "not-on-this-host: far"
 
 
-def test_what_was_not_started_here_is_not_restarted(hand: Hand) -> None:
-    with serving() as server, pytest.raises(EngineFailed, match="was not started by this run"):
-        engine(server.url).restart(hand.context)
+def test_what_was_not_started_here_stays_as_it_was_found(hand: Hand) -> None:
+    with serving() as server:
+        found = engine(server.url)
+        with pytest.raises(EngineFailed, match="was not started"):
+            found.revive(hand.context)
+        assert found.start(hand.context) is found.revive(hand.context)
 
 
 def test_an_engine_that_was_not_started_says_so(hand: Hand) -> None:

@@ -60,7 +60,7 @@ def running(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 
 def test_a_folder_is_served_and_described(running: tuple[Transformers, Hand], tiny: Path) -> None:
     engine, hand = running
-    served = engine.restart(hand.context)
+    served = engine.revive(hand.context)
     assert (served.engine, served.model, served.context_tokens) == ("transformers", tiny.name, 64)
     assert served.settings["dtype"] == "float32"
     assert served.model_digest is not None

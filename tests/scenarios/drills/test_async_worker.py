@@ -26,9 +26,25 @@ def test_the_drill_accounts_for_every_call_and_leaves_nothing(tmp_path) -> None:
     user.await_no_survivors()
 
 
+def test_a_knob_runs_the_calls_in_line_where_no_process_can_be_had(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    user = CommandLine(tmp_path / "outputs")
+    done = user.run(*SMALL, "scenario.executor=inline", "worker.start=portable")
+    result = user.result()
+    assert (result["status"], result["iterations"]["failed"]) == ("completed", 0), done.stderr
+    assert result["verdict"]["level"] != "fail"
+    totals = {name: metric["statistics"]["min"] for name, metric in result["metrics"].items()}
+    assert totals["async_worker.unaccounted_total"] == totals["async_worker.leaked"] == 0
+    assert totals["async_worker.failed_total"] == 2
+    assert totals["async_worker.timed_out_total"] >= 2
+    assert totals["async_worker.cancelled_total"] == 0
+    assert totals["async_worker.submitted_total"] == 1 + 8 + 2 * 2 + 2 + 10 + 1
+    assert result["events"]["async_worker.left_out"] == 1
+    user.await_no_survivors()
+
+
 @pytest.mark.faults
 def test_without_a_zygote_the_drill_says_what_it_needs(tmp_path) -> None:  # type: ignore[no-untyped-def]
     user = CommandLine(tmp_path / "outputs")
     done = user.run(*SMALL, "worker.start=portable")
     assert done.returncode == 3
-    assert "worker.start=fork" in json.dumps(user.result()["errors"])
+    assert "scenario.executor=inline" in json.dumps(user.result()["errors"])

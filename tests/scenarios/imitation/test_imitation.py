@@ -57,7 +57,10 @@ def test_a_policy_is_read_back_as_it_was_kept(tmp_path: Path) -> None:
 def test_cloning_and_asking_again_reach_the_stated_shares(tmp_path: Path) -> None:
     torch.manual_seed(0)
     first = a_step(tmp_path, "expert")
-    assert expert.collect(first, episodes=2, slips=0.0)["imitation.expert_points"] == cartpole.BEST_RETURN
+    found = expert.collect(first, episodes=2, slips=0.0)
+    assert found["imitation.expert_points"] == cartpole.BEST_RETURN
+    assert found["imitation.demonstrated_steps"] == 2 * cartpole.BEST_RETURN
+    assert found["imitation.frames_per_s"] > 0
     second = a_step(tmp_path, "clone", expert=first.folder)
     clone.clone(second, hidden=32, epochs=6, batch_size=64, learning_rate=0.003)
     losses = [value for name, value in second.recorded if name == "imitation.clone_loss"]

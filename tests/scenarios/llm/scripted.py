@@ -43,6 +43,7 @@ class ScriptedEngine:
     schedules: list[Schedule] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
     _now_ns: int = _BEGIN_NS
+    _lost: bool = False
 
     def start(self, context: Context) -> Served:
         self.started += 1
@@ -52,8 +53,9 @@ class ScriptedEngine:
         settings = {"slots": self.slots}
         return Served("scripted", "1", "planted", None, None, self.context_tokens, settings, self.pid, 25.0)
 
-    def restart(self, context: Context) -> Served:
-        self.restarted += 1
+    def revive(self, context: Context) -> Served:
+        self.restarted += self._lost
+        self._lost = False
         return self._served()
 
     def close(self) -> None:
@@ -97,6 +99,7 @@ class ScriptedEngine:
         self, index: int, request: Request, intended_ns: int, sent_ns: int, begun_ns: int, busy: int
     ) -> Exchange:
         failure = self.fails(len(self.asked))
+        self._lost |= failure is not None and failure.reason == "lost"
         self.asked.append(request)
         exchange = Exchange(index, request, intended_ns, sent_ns=sent_ns, stamped=True)
         tokens = len(request.text.split()) + self.template_tokens

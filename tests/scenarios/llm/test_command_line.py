@@ -108,6 +108,7 @@ def test_prompts_and_a_trace_of_ones_own_are_asked(user: CommandLine, server: Tr
     assert [line["tag"] for line in lines if line["phase"] == "measure"][-3:] == ["t0.0", "t0.05", "t0.1"]
     assert lines[-1]["prompt"].endswith("What is 0.1 seconds?")
     assert lines[-1]["usage"]["output"] == 3
+    assert [problem for line in lines for problem in schema.validate(line, "request")] == []
 
 
 def test_a_folder_of_prompts_is_asked(user: CommandLine, server: TruthServer, tmp_path: Path) -> None:

@@ -76,7 +76,6 @@ def test_a_server_that_was_lost_is_started_again_and_the_next_load_runs(tmp_path
     engine = ScriptedEngine(fails=lambda number: LOST if number == 3 else None)
     hand = ran(traffic(engine), tmp_path, 2)
     assert engine.restarted == 1
-    assert "llm.restarted" in hand.event_names()
     assert estimates(hand, "llm.error_rate") == [1 / 4, 0]
 
 

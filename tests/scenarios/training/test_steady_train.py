@@ -1,7 +1,11 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from harness.measure.energy import PackageEnergy
+from harness.scenarios.training import steady_train
+from tests.measure.test_energy import a_package
 from tests.scenarios.contexts import by_hand
 from tests.scenarios.training.composing import run_once, runner
 
@@ -34,8 +38,50 @@ def test_the_event_says_which_data_and_how_large_a_state(tmp_path: Path) -> None
 def test_on_the_cpu_the_copy_to_the_device_is_unavailable_and_not_zero(tmp_path: Path) -> None:
     _, hand = run_once(tmp_path, "scenario=steady_train")
     assert hand.values("tolaria.step.h2d_copy_ms") == []
-    (missing,) = [attributes for name, attributes in hand.events if name == "metric.unavailable"]
-    assert missing["metric"] == "tolaria.step.h2d_copy_ms"
+    missing = [attributes["metric"] for name, attributes in hand.events if name == "metric.unavailable"]
+    assert missing.count("tolaria.step.h2d_copy_ms") == 1
+
+
+def test_the_energy_of_a_step_is_that_of_the_training_and_of_nothing_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, used_uj = tmp_path / "powercap", 5_000_000
+    a_package(root, 0, used_uj)
+    monkeypatch.setattr(steady_train, "PackageEnergy", partial(PackageEnergy, root))
+    hand, one = by_hand(tmp_path), runner("scenario=steady_train")
+
+    def use(joules: int) -> None:
+        nonlocal used_uj
+        used_uj += joules * 1_000_000
+        a_package(root, 0, used_uj, around_uj=2**40)
+
+    record = hand.context.record
+
+    def record_and_use(metric: str, value: float) -> None:
+        record(metric, value)
+        if metric == "tolaria.step.latency_ms":
+            use(2)
+
+    monkeypatch.setattr(hand.context, "record", record_and_use)
+    one.setup(hand.context)
+    for _ in range(2):
+        use(1000)
+        figures = one.iterate(hand.context)
+        assert figures is not None
+        assert figures["tolaria.step.joules"] == pytest.approx(2.0)
+    one.teardown()
+    assert "tolaria.step.joules" in hand.context.catalogue
+
+
+def test_energy_that_the_host_does_not_tell_is_unavailable_with_its_reason_and_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steady_train, "PackageEnergy", partial(PackageEnergy, tmp_path / "none"))
+    figures, hand = run_once(tmp_path, "scenario=steady_train")
+    assert "tolaria.step.joules" not in figures
+    missing = [attributes for name, attributes in hand.events if name == "metric.unavailable"]
+    (told,) = [each for each in missing if each["metric"] == "tolaria.step.joules"]
+    assert told["reason"].startswith("no-sensor: ")
 
 
 def test_iterations_are_the_same_training_and_give_the_same_outcome(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.llm.energy import PackageEnergy
+from harness.measure.energy import PackageEnergy
 
 
 def a_package(root: Path, number: int, used_uj: int, around_uj: int = 1_000_000_000) -> Path:
