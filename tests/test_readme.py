@@ -85,6 +85,26 @@ def test_the_tour_works_from_its_first_command_to_its_last(place: Path) -> None:
 
 
 @pytest.mark.tour
+def test_the_lines_for_a_notebook_print_what_they_promise(place: Path) -> None:
+    (body,) = blocks("notebook")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(place)}
+    done = subprocess.run(
+        [sys.executable, "-c", body], cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("none ")  # the verdict, as there is no rule
+
+
+@pytest.mark.tour
+@pytest.mark.timeout(300)
+def test_a_local_model_is_measured(place: Path) -> None:
+    for _, command in commands("llm"):
+        done = run(command, place)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "llm.ttft_ms" in done.stdout
+
+
+@pytest.mark.tour
 def test_the_mistakes_are_refused_with_hints(place: Path) -> None:
     for _, command in commands("refused"):
         done = run(command, place)

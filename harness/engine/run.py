@@ -231,6 +231,8 @@ class _Run:
         stream.emit(EXPECTED, "debug", **learned.told())
 
     def _finish(self, document: dict[str, Any], report: WorkerReport, stream: EventStream) -> Ended:
+        for name, metric in document["metrics"].items():
+            stream.emit("metric.measured", "debug", metric=name, unit=metric["unit"], **_short(metric["statistics"]))
         level = "info" if document["status"] == "completed" else "error"
         stream.emit("run.finished", level, status=document["status"], verdict=document["verdict"]["level"])
         stream.sync()
@@ -304,3 +306,7 @@ class _Run:
         self.engine.store.close_run(
             self.open.run_id, status, exit_code=exit_code, reason=reason, progress=self.tracker.record()
         )
+
+
+def _short(statistics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: statistics[name] for name in ("n", "mean", "p50", "p95", "p99")}

@@ -10,7 +10,8 @@ Names are those of the rules in `conf/recommend/rules/`:
     cpu.allowed            CPUs on which the work may run
     cpu.share              CPU time of the work over wall time, of those CPUs
     cpu.others             CPUs of the host that others kept busy
-    memory.limit_share     the most memory that was seen over limits.memory_mb
+    memory.peak_mb         the most memory that was seen: by the sampler, or by the kernel at the worker's exit
+    memory.limit_share     that over limits.memory_mb
     sampler.samples        how many telemetry samples were taken
     sampler.percent        the sampler's own CPU time over wall time
     warmup.ratio           the first tenth of the measured iterations over the median of the rest
@@ -73,11 +74,15 @@ def _cpu(document: Mapping[str, Any], found: Facts) -> Facts:
 
 def _memory(document: Mapping[str, Any], found: Facts) -> Facts:
     limit_mb = (document["config"].get("limits") or {}).get("memory_mb")
-    most_mb = found.get("sensor.tree.peak_rss_mb.max")
+    sampled_mb = found.get("sensor.tree.peak_rss_mb.max")
+    at_exit_kb = document["process"].get("rusage", {}).get("ru_maxrss")  # of one process, and never between two samples
+    peaks_mb = [float(sampled_mb)] if isinstance(sampled_mb, int | float) else []
+    peaks_mb += [at_exit_kb / 1024] if at_exit_kb else []
+    peak: Facts = {"memory.peak_mb": max(peaks_mb)} if peaks_mb else {}
     if not limit_mb:
-        return {}
-    share: Facts = {"memory.limit_share": most_mb / limit_mb} if isinstance(most_mb, int | float) else {}
-    return {"memory.limit_mb": float(limit_mb), **share}
+        return peak
+    share: Facts = {"memory.limit_share": max(peaks_mb) / limit_mb} if peaks_mb else {}
+    return {"memory.limit_mb": float(limit_mb), **peak, **share}
 
 
 def _warmup(document: Mapping[str, Any]) -> Facts:

@@ -16,7 +16,7 @@ OWN_LEVEL = {
     "iteration.failed": "warning",
 }
 USUAL = {"run.expected", "environment.captured", "environment.described", "phase.started", "run.progress"}
-USUAL |= {"work.plain", "work.odd"}
+USUAL |= {"work.plain", "work.odd", "metric.measured"}
 
 
 @pytest.fixture
@@ -37,6 +37,18 @@ def test_the_start_and_the_end_are_info_errors_are_warnings_and_the_rest_is_for_
     assert names >= {*OWN_LEVEL, *USUAL}
     found = {(event["event"], event["level"]) for event in events}
     assert found == {(name, OWN_LEVEL.get(name, "debug")) for name in names}
+
+
+def test_the_log_holds_each_metric_as_the_result_does(user: CommandLine) -> None:
+    user.run("scenario=telling")
+    told = {event["metric"]: event for event in events_of(user) if event["event"] == "metric.measured"}
+    metrics = user.result()["metrics"]
+    assert told.keys() == metrics.keys() != set()
+    for name, metric in metrics.items():
+        assert told[name]["unit"] == metric["unit"]
+        assert {key: told[name][key] for key in ("n", "mean", "p50")} == {
+            key: metric["statistics"][key] for key in ("n", "mean", "p50")
+        }
 
 
 def test_the_end_of_a_failed_run_is_an_error(user: CommandLine) -> None:

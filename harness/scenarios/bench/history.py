@@ -1,4 +1,4 @@
-"""What a long history costs: a query, the same as a command, storing one more run, reading the index anew."""
+"""What a long history costs: a query, the same as a command, storing and exporting a run, reading the index anew."""
 
 import os
 import random
@@ -23,6 +23,7 @@ from harness.scenarios.bench.start import BARE
 
 _LAST = 20
 _SPAN_S = 30 * 86400.0  # of a query
+_FORMATS = ("json", "csv", "markdown")  # of an export
 
 
 class HistoryCost:
@@ -36,11 +37,13 @@ class HistoryCost:
         queries: Annotated[int, Range(min=10)],
         commands: Annotated[int, Range(min=1)],
         stored: Annotated[int, Range(min=1)],
+        exported: Annotated[int, Range(min=1)],
     ) -> None:
         self._runs, self._rebuilt = runs, rebuilt
-        self._queries, self._commands, self._stored = queries, commands, stored
+        self._queries, self._commands, self._stored, self._exported = queries, commands, stored, exported
         self._random = random.Random(0)
         self._inner: InnerHarness | None = None
+        self._other: InnerHarness | None = None
         self._index: Index | None = None
         self._storing: Storing | None = None
         self._small: Path | None = None
@@ -59,12 +62,14 @@ class HistoryCost:
         if found != self._runs:
             raise BenchmarkFailed(f"{self._runs} runs were written and {found} found")
         self._storing = Storing(context.folder / "storing")
+        self._other = InnerHarness(context.folder / "other")
+        self._other.start("scenario=function", f"measure.iterations={self._exported}").finish(0)
         # A folder that has just changed may change again within a tick of its clock, so the index would list it anew.
         os.utime(outputs / "runs", (time.time() - 3600, time.time() - 3600))
         self._index.find(last=1)
 
     def iterate(self, context: Context) -> Mapping[str, float]:
-        """All four, once; how the query is after the folder has changed is shown beside them."""
+        """All of them, once; how the query is after the folder has changed is shown beside them."""
         assert self._storing is not None
         if context.cancelled:
             raise Cancelled
@@ -75,6 +80,7 @@ class HistoryCost:
             "bench.history.store_ms": median(stored) - median(synced),
             "bench.history.begin_ms": median(begun) - median(synced),
             "bench.history.fdatasync_ms": median(synced),
+            "bench.history.export_s": max(self._export_s(form) for form in _FORMATS),
             "bench.history.rebuild_per_s": self._rebuild_per_s(),
             "bench.history.changed_query_ms": self._changed_query_ms(),
         }
@@ -104,6 +110,13 @@ class HistoryCost:
             ours.append(_cpu_s(self._inner.verb(*words)))
             bare.append(_cpu_s(self._inner.python(BARE)))
         return paired_ratio(ours, bare).estimate
+
+    def _export_s(self, form: str) -> float:
+        """Wall time of the command that exports a run as this format."""
+        assert self._other is not None
+        started = time.perf_counter()
+        self._other.verb("export", "last", "--format", form, "--output", str(self._other.folder / f"run.{form}"))
+        return time.perf_counter() - started
 
     def _rebuild_per_s(self) -> float:
         assert self._small is not None
@@ -136,8 +149,9 @@ class HistoryCost:
         for part in (self._index, self._storing):
             if part is not None:
                 part.close()
-        if self._inner is not None:
-            self._inner.remove()
+        for inner in (self._inner, self._other):
+            if inner is not None:
+                inner.remove()
         if self._small is not None:
             shutil.rmtree(self._small, ignore_errors=True)
 

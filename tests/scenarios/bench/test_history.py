@@ -22,7 +22,7 @@ def test_the_filled_store_holds_real_manifests_of_every_kind(tmp_path: Path) -> 
 
 def test_everything_is_measured_and_removed(tmp_path: Path) -> None:
     hand = by_hand(tmp_path)
-    bench = HistoryCost(runs=12_000, rebuilt=100, queries=10, commands=1, stored=2)
+    bench = HistoryCost(runs=12_000, rebuilt=100, queries=10, commands=1, stored=2, exported=5)
     try:
         bench.setup(hand.context)
         found = bench.iterate(hand.context)
@@ -37,7 +37,7 @@ def test_everything_is_measured_and_removed(tmp_path: Path) -> None:
 def test_a_query_that_finds_other_than_twenty_is_an_error(tmp_path: Path) -> None:
     """A store that has lost its runs is no quick store."""
     hand = by_hand(tmp_path)
-    bench = HistoryCost(runs=1000, rebuilt=100, queries=10, commands=1, stored=1)
+    bench = HistoryCost(runs=1000, rebuilt=100, queries=10, commands=1, stored=1, exported=5)
     try:
         bench.setup(hand.context)
         bench._runs = 10_000_000

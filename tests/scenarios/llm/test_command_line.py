@@ -166,3 +166,17 @@ def test_each_kind_runs_on_the_embedded_model(user: CommandLine, kind: str) -> N
 
 def test_there_are_fifteen_kinds() -> None:
     assert len(KINDS) == 15
+
+
+def test_two_commands_draw_the_same_tokens_from_the_embedded_model_and_another_seed_draws_others(
+    user: CommandLine,
+) -> None:
+    words = ["scenario=llm_inference", "deterministic=true", "measure.iterations=1", "measure.warmup=0"]
+    words += ["scenario.ask.max_tokens=12", "scenario.ask.temperature=0.8", "scenario.calibration.seconds=0.5"]
+    outcomes = []
+    for seed in (3, 3, 4):
+        done = user.run(*words, f"seed={seed}")
+        assert done.returncode == 0, done.stderr
+        outcomes.append(user.result()["digests"]["outcome"])
+    assert None not in outcomes
+    assert outcomes[0] == outcomes[1] != outcomes[2]
