@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from harness.errors import StoreLost
 from harness.results import schema
 from harness.results.index import Index
-from harness.track.eta import SPEED_SPREAD, Expected, learn
+from harness.track.eta import SPEED_SPREAD, Expected, alike, learn
 
 MOST_RUNS = 20  # the newest ones; an older one would weigh less than a thousandth
 
@@ -20,18 +20,23 @@ class Learned(NamedTuple):
     runs: int = 0
     elsewhere: bool = False
     speed_spread: float = SPEED_SPREAD
+    past: Sequence[Mapping[str, float]] = ()  # the seconds of each run's steps by key, oldest first
+
+    def after(self, done: Mapping[str, float]) -> Mapping[str, Expected]:
+        """The expected times in a run whose finished steps took this long, by key."""
+        return alike(self.steps, self.past, done)
 
     def told(self) -> dict[str, Any]:
         """As an event holds it, so that a reader in another terminal estimates with the same numbers."""
         steps = {key: {"seconds": e.seconds, "spread": e.spread, "runs": e.runs} for key, e in self.steps.items()}
         whole = {"runs": self.runs, "elsewhere": self.elsewhere, "speed_spread": self.speed_spread}
-        return {"steps": steps, **whole}
+        return {"steps": steps, **whole, "past": [dict(run) for run in self.past]}
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> "Learned":
         """From such an event."""
         steps = {key: Expected(e["seconds"], e["spread"], e["runs"]) for key, e in told["steps"].items()}
-        return cls(steps, told["runs"], told["elsewhere"], told["speed_spread"])
+        return cls(steps, told["runs"], told["elsewhere"], told["speed_spread"], tuple(told.get("past", ())))
 
 
 def learn_from(index: Index, runs: Path, *, scenario: str, device: str, work: str, host: str) -> Learned:
@@ -54,7 +59,7 @@ def learn_from(index: Index, runs: Path, *, scenario: str, device: str, work: st
         if durations := durations_of(found):
             past.append({key: sum(values) / len(values) for key, values in durations.items()})
     steps, speed_spread = learn(past)
-    return Learned(steps, len(past), elsewhere and bool(past), speed_spread)
+    return Learned(steps, len(past), elsewhere and bool(past), speed_spread, tuple(past))
 
 
 def durations_of(manifest: Mapping[str, Any]) -> dict[str, list[float]]:

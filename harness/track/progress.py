@@ -1,6 +1,7 @@
 """Where a run is and when it will end: read from its events, its sample file and what past runs took."""
 
 from collections.abc import Callable, Mapping
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from harness.results.steps import WORKING, Step, StepLog, stamp
@@ -75,7 +76,7 @@ class Tracker:
         done = max(done - (self._kept if step.name == "measure" else 0), step.done)
         elapsed_s = now - (started if step.started is None else step.started)
         numbered = self.log.numbered
-        known = self.log.planned or not self._foreseen()
+        known = self.log.planned or not self._foreseen(self.learned.steps)
         number = next((i for i, other in enumerate(numbered, 1) if other is step), 0) if known else 0
         eta, why_not = self._estimate(step, elapsed_s, done)
         share = done / step.units if step.units else 0.0
@@ -129,34 +130,43 @@ class Tracker:
         return {**told, "actual_s": actual, "error": error}
 
     def _estimate(self, running: Step, elapsed_s: float, done: int) -> tuple[Estimate | None, str | None]:
-        known = self.learned.steps
-        if not known:
+        if not self.learned.steps:
             return None, "no history"
+        known = self.learned.after(self._done())
         coming = [step for step in self.log.steps if step.status in ("pending", "running")]
         missing = next((step.name for step in coming if step.key not in known), None)
-        if missing is not None and not (missing in WORKING and self._foreseen()):
+        if missing is not None and not (missing in WORKING and self._foreseen(known)):
             return None, f"no history of {TITLES.get(missing, missing)}"
         share = min(1.0, done / running.units) if running.units else 0.0
-        current = Current(self._expected(running), max(0.0, elapsed_s), share)
-        pending = [self._expected(step) for step in coming if step is not running and step.key in known]
-        pending += self._foreseen()
-        return estimate(self._past(), current, pending, self.learned.speed_spread), None
+        current = Current(self._expected(known, running), max(0.0, elapsed_s), share)
+        pending = [self._expected(known, step) for step in coming if step is not running and step.key in known]
+        pending += self._foreseen(known)
+        return estimate(self._past(known), current, pending, self.learned.speed_spread), None
 
-    def _foreseen(self) -> list[Expected]:
+    def _foreseen(self, known: Mapping[str, Expected]) -> list[Expected]:
         """What the steps should take that past runs had planned and this one has not announced yet."""
         if self.log.planned:
             return []
-        steps = [expected for key, expected in self.learned.steps.items() if key.startswith("step:")]
+        steps = [expected for key, expected in known.items() if key.startswith("step:")]
         return steps * max(1, self.log.turns)
 
-    def _expected(self, step: Step) -> Expected:
+    def _expected(self, known: Mapping[str, Expected], step: Step) -> Expected:
         """What a step should take; of the measured iterations only those that are left after a resume."""
-        found = self.learned.steps[step.key]
+        found = known[step.key]
         if not self._kept or step.name != "measure" or step.units is None:
             return found
         return found._replace(seconds=found.seconds * step.units / max(1, step.units + self._kept))
 
-    def _past(self) -> list[tuple[Expected, float]]:
+    def _past(self, known: Mapping[str, Expected]) -> list[tuple[Expected, float]]:
         """What the steps that this run has completed were expected to take, and took."""
-        ended = [step for step in self.log.steps if step.status == "completed" and step.key in self.learned.steps]
-        return [(self._expected(step), step.duration_s) for step in ended if step.duration_s is not None]
+        ended = [step for step in self.log.steps if step.status == "completed" and step.key in known]
+        return [(self._expected(known, step), step.duration_s) for step in ended if step.duration_s is not None]
+
+    def _done(self) -> dict[str, float]:
+        """How long the completed steps took, by key; a resumed run's iterations were only in part its own."""
+        found: dict[str, list[float]] = {}
+        for step in self.log.steps:
+            partly = bool(self._kept) and step.name == "measure"
+            if step.status == "completed" and step.duration_s is not None and not partly:
+                found.setdefault(step.key, []).append(step.duration_s)
+        return {key: fmean(seconds) for key, seconds in found.items()}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from harness.track.eta import Current, Expected, Past, estimate, learn
+from harness.track.eta import Current, Expected, Past, alike, estimate, learn
 
 STEPS = [20.0, 60.0, 240.0, 30.0, 120.0, 10.0]
 
@@ -107,14 +107,27 @@ def share_within(estimator: Simulated, run_noise: float, step_noise: float, slow
 
 def ours(past: Sequence[Sequence[float]], done: Sequence[float]) -> float:
     known = learned(past)
-    steps = list(known.steps.values())
+    begun = {str(i): seconds for i, seconds in enumerate(done)}
+    steps = list(alike(known.steps, by_key(past), begun).values())
     found = estimate(list(zip(steps, done, strict=False)), None, steps[2:], known.speed_spread)
     assert found is not None
     return found.seconds
 
 
 def learned(past: Sequence[Sequence[float]]) -> Past:
-    return learn([{str(i): seconds for i, seconds in enumerate(run)} for run in past])
+    return learn(by_key(past))
+
+
+def by_key(past: Sequence[Sequence[float]]) -> list[dict[str, float]]:
+    return [{str(i): seconds for i, seconds in enumerate(run)} for run in past]
+
+
+def speed_alone(past: Sequence[Sequence[float]], done: Sequence[float]) -> float:
+    known = learned(past)
+    steps = list(known.steps.values())
+    found = estimate(list(zip(steps, done, strict=False)), None, steps[2:], known.speed_spread)
+    assert found is not None
+    return found.seconds
 
 
 def mean_of_done(past: Sequence[Sequence[float]], done: Sequence[float]) -> float:
@@ -136,3 +149,29 @@ def test_noise_and_a_slower_machine_leave_most_of_them_there(slower: float) -> N
     assert found > 0.8
     assert share_within(mean_of_done, 0.2, 0.1, slower) < 0.05
     assert share_within(weighted_mean, 0.2, 0.1, slower) < (0.75 if slower == 1.0 else 0.05)
+
+
+def test_what_other_work_slows_down_it_slows_down_as_the_last_time() -> None:
+    """Trap: one speed for all steps, where a busy host slows those that compute, and not those that wait for a disk."""
+    chance, quiet = random.Random(2), STEPS
+    busy = [(4.0 if i < 2 else 1.6) * step for i, step in enumerate(STEPS)]
+
+    def run(kind: Sequence[float]) -> list[float]:
+        return [step * math.exp(chance.gauss(0, 0.05)) for step in kind]
+
+    inside = {ours: 0, speed_alone: 0, weighted_mean: 0}
+    for _ in range(200):
+        past = [run(chance.choice((quiet, busy))) for _ in range(10)]
+        now = run(quiet)
+        for estimator in inside:
+            inside[estimator] += abs(estimator(past, now[:2]) / sum(now[2:]) - 1) <= 0.2
+    assert inside[ours] > 180
+    assert inside[speed_alone] < 100
+    assert inside[weighted_mean] < 100
+
+
+def test_a_past_that_shares_no_step_with_what_is_done_changes_nothing() -> None:
+    steps = {"a": known(20), "b": known(60)}
+    assert alike(steps, [{"b": 30.0}], {"a": 10.0}) is steps
+    assert alike(steps, [], {"a": 10.0}) is steps
+    assert alike(steps, [{"a": 20.0}], {"a": 20.0})["b"] == steps["b"]
