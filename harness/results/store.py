@@ -98,21 +98,6 @@ class Store:
         self._open[run.run_id] = run
         return run
 
-    def update_manifest(self, run_id: str, **changes: Any) -> dict[str, Any]:
-        """The manifest with some fields changed, on the disk when this returns.
-
-        Raises:
-            StoreLost: it cannot be written; the old one stays.
-        """
-        run = self._open[run_id]
-        unknown = changes.keys() - run.manifest.keys()
-        if unknown:
-            raise ValueError(f"a manifest has no {', '.join(sorted(unknown))}")
-        with self._losing(run.folder):
-            run.manifest = self._write_manifest(run.folder, {**run.manifest, **changes})
-        self.index.put(run.manifest)
-        return run.manifest
-
     def finish(
         self, result: Mapping[str, Any], *, report: str, progress: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:

@@ -3,10 +3,9 @@
 Before a step has ended, its expected time is the exponentially weighted mean (weight 0.3 for the newest) of its past
 durations. Afterwards past runs count by how alike they began: beside other work some steps slow down more than others,
 in the same way as the last time. What this run's finished steps took over what was expected of them is its speed, by
-which all that is to come is stretched: the same work on a slower day is slower in all its parts. On real pipelines
-beside a host's worth of other work (`scenario=bench_eta`) that holds more of the estimates after the second step within
-20 % than the speed alone does, and several times those of the weighted mean; in a simulation without such differences
-(tests/track/test_eta.py) as many as the speed alone.
+which all that is to come is stretched: the same work on a slower day is slower in all its parts. `scenario=bench_eta`
+counts on real pipelines, half of them beside other work on every CPU, how many estimates after the second step are
+within 20 %, and how many of the weighted mean's; tests/track/test_eta.py holds it against the speed alone, too.
 
 How much the speed is believed depends on what it rests on: a set-up of 5 ms that takes 15 says little of the hours to
 come. Past runs tell how far runs differ as a whole, and how far the steps of one run differ from its own speed; the

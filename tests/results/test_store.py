@@ -89,15 +89,6 @@ def test_a_run_without_a_result_is_closed_with_its_reason(store: Store, history:
     assert list(store.active.iterdir()) == []
 
 
-def test_a_changed_manifest_is_on_the_disk_and_in_the_index(store: Store, history: History) -> None:
-    run = a_run(store, status="pending")
-    store.update_manifest(run.run_id, status="running", completed_iterations=3)
-    assert history.manifest(run.run_id)["completed_iterations"] == 3
-    assert history.index.find()[0]["status"] == "running"
-    with pytest.raises(ValueError, match="no stauts"):
-        store.update_manifest(run.run_id, stauts="x")
-
-
 @pytest.mark.parametrize("name", ["file", "file/below", "missing/but/makeable"])
 def test_only_a_folder_that_can_be_written_is_accepted(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")

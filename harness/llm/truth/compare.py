@@ -30,12 +30,6 @@ class Errors:
     coalesced: int = 0
     reads: int = 0  # at least so many, by their different times
 
-    @property
-    def added_share(self) -> float:
-        """The client's share of the time of all cycles, which a closed loop's rate is too low by."""
-        served, added = sum(self.service_ms), sum(self.added_ms)
-        return added / (served + added) if served + added > 0 else 0.0
-
 
 class WrongAnswerError(ValueError):
     """What the client read is not what the server sent."""

@@ -44,7 +44,6 @@ def test_each_error_is_what_the_client_said_against_what_was() -> None:
     assert found.server_late_us == [1, 1, 1]
     assert found.dispatch_late_ms == [pytest.approx(0.003)]
     assert found.added_ms == [pytest.approx(0.020)]
-    assert found.added_share == pytest.approx(0.020 / (sum(found.service_ms) + 0.020))
 
 
 def test_gaps_to_coalesced_pieces_are_not_counted() -> None:
