@@ -139,9 +139,18 @@ class Index:
         for _ in range(2):
             try:
                 return work(self._open(str(self._outputs / _FILES[0])))
-            except (sqlite3.Error, OSError):
+            except (sqlite3.Error, OSError) as error:
+                self._tell(error)
                 self._discard()
         return work(self._open(":memory:"))
+
+    def _tell(self, error: Exception) -> None:
+        """Says that the file is damaged or of another version; one that is locked or not writable is neither."""
+        if type(error) is sqlite3.DatabaseError:
+            import logging  # late: a sound index needs none
+
+            path = self._outputs / _FILES[0]
+            logging.getLogger(__name__).warning("%s: %s; it is read anew from the manifests", path, error)
 
     def _open(self, place: str) -> sqlite3.Connection:
         if self._connection is not None:

@@ -146,8 +146,7 @@ def _request_problems(path: Path, read_lines: ReadEvents, whole: bool) -> Iterat
     if not path.exists():
         return
     lines, torn = read_lines(path)
-    if torn and whole:
-        yield path.name, f"{torn} torn line{'s' if torn > 1 else ''}"
+    yield from _torn(path.name, torn, whole)
     problems = (
         (path.name, f"line {number}: {problem}")
         for number, line in enumerate(lines, 1)
@@ -161,8 +160,7 @@ def _event_problems(path: Path, read_events: ReadEvents, whole: bool) -> Iterato
     if not path.exists():
         return
     events, torn = read_events(path)
-    if torn and whole:
-        yield path.name, f"{torn} torn line{'s' if torn > 1 else ''}"
+    yield from _torn(path.name, torn, whole)
     wrong = 0
     for event in events:
         for problem in schema.validate(event, "event"):
@@ -172,3 +170,8 @@ def _event_problems(path: Path, read_events: ReadEvents, whole: bool) -> Iterato
     numbers = [event.get("seq") for event in events]
     if not wrong and not torn and numbers != list(range(len(numbers))):
         yield path.name, "its events are not numbered without a gap"
+
+
+def _torn(name: str, torn: int, whole: bool) -> Iterator[tuple[str, str]]:
+    if torn and whole:
+        yield name, f"{torn} torn line{'s' if torn > 1 else ''}"

@@ -131,6 +131,15 @@ def test_a_job_that_outlasts_the_time_of_the_suite_is_ended_and_can_be_gone_on_w
     assert len(user.folders()) == 2
 
 
+def test_a_damaged_index_is_told_and_read_anew(user: CommandLine) -> None:
+    user.run(*QUICK)
+    (user.outputs / "index.sqlite").write_text("no database at all")
+    done = user.verb("results")
+    assert done.returncode == 0
+    assert user.folders()[0].name in done.stdout
+    assert "index.sqlite: file is not a database; it is read anew from the manifests" in done.stderr
+
+
 def test_a_gpu_that_is_not_there_is_refused_before_anything_runs(user: CommandLine) -> None:
     done = user.run(*QUICK, "device=cuda")
     if done.returncode == 0:

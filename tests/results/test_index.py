@@ -55,7 +55,9 @@ def test_a_column_that_is_none_is_refused(store: Store) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "garbage", "cut", "other version", "no tables"])
-def test_a_broken_index_is_rebuilt_from_the_manifests(damage: str, store: Store) -> None:
+def test_a_broken_index_is_rebuilt_from_the_manifests(
+    damage: str, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     expected = three_runs(store)
     store.close()
     path = store.outputs / "index.sqlite"
@@ -77,6 +79,12 @@ def test_a_broken_index_is_rebuilt_from_the_manifests(damage: str, store: Store)
     assert ids(found.find()) == expected[::-1]
     assert ids(found.find(tag="gpu")) == [expected[0]]
     found.close()
+    told = {"garbage": "not a database", "cut": "malformed", "other version": "of version 999"}
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == (damage in told)
+    for message in messages:
+        assert told[damage] in message
+        assert message.endswith("it is read anew from the manifests")
 
 
 def test_runs_copied_in_or_removed_by_hand_are_noticed(store: Store, tmp_path: Path) -> None:

@@ -184,6 +184,7 @@ class LlamaServer:
         if self._suspect and self.http.ask("/health").status != 200:
             context.event("llm.server_hung", level="warning", pid=self._served.pid)
             return self._restart(context)
+        self._suspect = False
         return self._served
 
     def count_tokens(self, text: str) -> int | None:
